@@ -1,0 +1,69 @@
+package oauth
+
+import (
+	"net/url"
+	"slices"
+	"time"
+)
+
+// Registration is how a client became known.
+type Registration string
+
+// The three kinds of registration.
+const (
+	RegistrationStatic Registration = "static" // configuration or command line
+	RegistrationDCR    Registration = "dcr"    // RFC 7591
+	RegistrationCIMD   Registration = "cimd"   // client id metadata document
+)
+
+// Methods of client authentication at the token endpoint (RFC 7591 §2).
+const (
+	AuthMethodNone  = "none"
+	AuthMethodBasic = "client_secret_basic"
+	AuthMethodPost  = "client_secret_post"
+)
+
+// Client is an OAuth client: an agent that asks for tokens.
+type Client struct {
+	ID           string
+	Name         string // its own claim unless Registration is static; show it with Host()
+	Registration Registration
+	Source       Source
+	RedirectURIs []string // as registered, byte for byte
+	AuthMethods  []string // what it may authenticate with; exactly {"none"} makes it public
+	GrantTypes   []string
+	SecretHashes [][]byte // SHA-256
+	Scope        Scopes   // declared at registration; empty = not declared
+	Ceiling      Scopes   // policy.clients scope_ceiling; nil = no ceiling
+	ClientURI    string
+	SoftwareID   string
+	Digest       string    // SHA-256 (hex) of document or metadata: consent is bound to it
+	Document     []byte    // CIMD: the document as fetched
+	CreatedAt    time.Time // Unix seconds
+	LastUsedAt   time.Time
+	ExpiresAt    time.Time // zero = never; never-used registrations expire
+	FetchedAt    time.Time // CIMD: when the document was fetched
+	FreshUntil   time.Time // CIMD: until when the document need not be fetched again
+	Disabled     bool
+}
+
+// Public tells whether the client has no secret (RFC 6749 §2.1).
+func (c *Client) Public() bool { return slices.Equal(c.AuthMethods, []string{AuthMethodNone}) }
+
+// MayUse tells whether the client is registered for a grant type.
+func (c *Client) MayUse(grantType string) bool { return slices.Contains(c.GrantTypes, grantType) }
+
+// Host is the verified host of a CIMD client id, "" for the other kinds.
+func (c *Client) Host() string {
+	if c.Registration != RegistrationCIMD {
+		return ""
+	}
+	u, err := url.Parse(c.ID)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
+
+// Trusted is true for clients that the operator registered.
+func (c *Client) Trusted() bool { return c.Registration == RegistrationStatic }

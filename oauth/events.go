@@ -1,0 +1,33 @@
+package oauth
+
+// Types of audit events. One word of a domain, a dot, and what happened.
+const (
+	EventClientRegistered = "client.registered"
+	EventClientRefused    = "client.refused"
+	EventClientChanged    = "client.changed" // a CIMD document changed
+	EventClientDisabled   = "client.disabled"
+	EventLogin            = "login"
+	EventLogout           = "logout"
+	EventPasswordChanged  = "user.password_changed"
+	EventUserDisabled     = "user.disabled"
+	EventUserSaved        = "user.saved"
+	EventConsent          = "consent"
+	EventTokenIssued      = "token.issued"
+	EventTokenRefreshed   = "token.refreshed"
+	EventTokenRetried     = "token.retried" // a retry inside the reuse window
+	EventTokenRefused     = "token.refused"
+	EventTokenRevoked     = "token.revoked"
+	EventGrantEnded       = "grant.ended"
+	EventCodeReplayed     = "code.replayed"    // alarm
+	EventRefreshReused    = "refresh.reused"   // alarm
+	EventDecision         = "decision"         // one per call
+	EventPolicyActivated  = "policy.activated" // start and reload
+	EventPolicyRefused    = "policy.refused"   // a reload that changed nothing
+	EventKeyRotated       = "key.rotated"
+	EventConfigApplied    = "config.applied"
+	EventResourceDisabled = "resource.disabled"
+	OutcomeOK             = "ok"
+	OutcomeAllowed        = "allowed"
+	OutcomeDenied         = "denied"
+	OutcomeFailed         = "failed"
+)
