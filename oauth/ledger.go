@@ -22,7 +22,8 @@ type (
 	// TakeInteraction ends a pending request, once: a second time is a conflict.
 	TakeInteraction struct{ ID string }
 	// SaveGrant inserts a grant, or updates scopes, digest and redirect of a live one with the same id. A second
-	// live grant of the same user, client and resource, or an update of an ended one, is a conflict.
+	// live grant of the same user, client and resource, an update of an ended one, or a grant of a disabled user, client
+	// or resource is a conflict.
 	SaveGrant struct{ Grant Grant }
 	// SaveCode inserts a code; its grant must be live, else conflict.
 	SaveCode struct{ Code Code }
@@ -39,7 +40,7 @@ type (
 	// SaveRefresh inserts the first refresh token of a family; the family must be live, else conflict.
 	SaveRefresh struct{ Refresh Refresh }
 	// RotateRefresh marks a token used, once, keeps its sealed successor until WindowEnds (nil = no window) and inserts the
-	// successor. A used token or an ended family is a conflict. The sealed successor of the parent's parent is erased.
+	// successor, which is the next generation of the same family. A used token or an ended family is a conflict. The sealed successor of the parent's parent is erased.
 	RotateRefresh struct {
 		Hash       []byte
 		UsedAt     time.Time
@@ -79,7 +80,7 @@ const MaxCodeFailures = 5
 
 // Changes of people, sessions, clients, resources and keys.
 type (
-	// SaveSession inserts a session.
+	// SaveSession inserts a session. One for a disabled user is a conflict.
 	SaveSession struct{ Session Session }
 	// EndSession deletes a session by its hash.
 	EndSession struct{ Hash []byte }
