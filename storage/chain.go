@@ -1,0 +1,122 @@
+package storage
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"slices"
+)
+
+// chainEnd is the last row of the audit chain.
+type chainEnd struct {
+	seq int64
+	mac []byte
+}
+
+// chain seals audit rows, each together with the row before. The writer owns one and alone moves its end.
+type chain struct {
+	seals    *seals
+	instance string
+	mac      hash.Hash
+	end      chainEnd
+}
+
+func newChain(s *seals, instance string) *chain {
+	return &chain{seals: s, instance: instance, mac: hmac.New(sha256.New, s.audit), end: chainEnd{mac: s.genesis}}
+}
+
+// seal is the HMAC of a row that follows the row with the seal before. Every part has its length in front or a fixed length.
+func (c *chain) seal(before []byte, seq int64, instance string, at int64, kind string, body []byte) []byte {
+	c.mac.Reset()
+	var fixed [16]byte
+	binary.BigEndian.PutUint64(fixed[:8], uint64(seq))
+	binary.BigEndian.PutUint64(fixed[8:], uint64(at))
+	c.mac.Write(before)
+	c.mac.Write(fixed[:])
+	for _, part := range [][]byte{[]byte(instance), []byte(kind), body} {
+		binary.BigEndian.PutUint64(fixed[:8], uint64(len(part)))
+		c.mac.Write(fixed[:8])
+		c.mac.Write(part)
+	}
+	return c.mac.Sum(nil)
+}
+
+func (c *chain) endSeal(end chainEnd) []byte {
+	var seq [8]byte
+	binary.BigEndian.PutUint64(seq[:], uint64(end.seq))
+	return sum(c.seals.head, seq[:], end.mac)
+}
+
+// append writes one sealed row and moves the end in memory. The caller moves it back when the row is rolled back.
+func (c *chain) append(t *tx, at int64, kind string, body []byte) error {
+	next := c.end.seq + 1
+	mac := c.seal(c.end.mac, next, c.instance, at, kind, body)
+	err := t.run(`INSERT INTO audit (seq, instance, at, type, body, mac) VALUES ($1, $2, $3, $4, $5, $6)`,
+		next, c.instance, at, kind, string(body), mac)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errChain, err)
+	}
+	c.end = chainEnd{next, mac}
+	return nil
+}
+
+func (c *chain) saveEnd(t *tx) error {
+	return t.run(`INSERT INTO audit_head (id, seq, mac, seal) VALUES (1, $1, $2, $3)
+		ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, mac = excluded.mac, seal = excluded.seal`,
+		c.end.seq, c.end.mac, c.endSeal(c.end))
+}
+
+// querier is a *sql.DB or a *sql.Conn.
+type querier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// load reads where the chain ends: the head record, which must be sealed and agree with the last row.
+func (c *chain) load(ctx context.Context, db querier) error {
+	end, last, err := c.readEnd(ctx, db)
+	if err != nil {
+		return err
+	}
+	if problem := disagreement(end, last); problem != "" {
+		return fmt.Errorf("%w: %s; see what is left with `portcullis audit verify`, then restore a backup", ErrCorrupt, problem)
+	}
+	c.end = end
+	return nil
+}
+
+// readEnd reads the head record and the number of the last row in one query, so that both are of the same moment.
+// Without a head record the chain ends before its first row.
+func (c *chain) readEnd(ctx context.Context, db querier) (end chainEnd, last int64, err error) {
+	var seq sql.NullInt64
+	var seal []byte
+	err = db.QueryRowContext(ctx, `SELECT m.last, h.seq, h.mac, h.seal
+		FROM (SELECT coalesce(max(seq), 0) AS last FROM audit) m LEFT JOIN audit_head h ON h.id = 1`).Scan(&last, &seq, &end.mac, &seal)
+	if err != nil {
+		return end, last, damage(err)
+	}
+	if !seq.Valid {
+		return chainEnd{mac: slices.Clone(c.seals.genesis)}, last, nil
+	}
+	end.seq = seq.Int64
+	if !hmac.Equal(seal, c.endSeal(end)) {
+		return end, last, fmt.Errorf("%w: %w", ErrCorrupt, errHeadSeal)
+	}
+	return end, last, nil
+}
+
+var errHeadSeal = errors.New("the record of where the audit ends was changed")
+
+func disagreement(end chainEnd, last int64) string {
+	switch {
+	case last < end.seq:
+		return fmt.Sprintf("audit rows %d to %d are missing at the end", last+1, end.seq)
+	case last > end.seq:
+		return fmt.Sprintf("audit rows %d to %d were added by another program", end.seq+1, last)
+	}
+	return ""
+}

@@ -1,0 +1,101 @@
+package storage
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"modernc.org/sqlite"
+)
+
+// Result codes of SQLite that mean something to us (https://www.sqlite.org/rescode.html).
+const (
+	codeCorrupt    = 11
+	codeConstraint = 19
+	codeNotADB     = 26
+	codePrimaryKey = 1555
+	codeUnique     = 2067
+)
+
+// dsn names a database file with the settings of each connection. The path goes through url.URL: a "#" or "?" in it would
+// otherwise cut it and open another file. The mode is "rw" or "ro": SQLite never makes a file by itself.
+func dsn(path, mode string, busy time.Duration) string {
+	slashed := filepath.ToSlash(path)
+	if !strings.HasPrefix(slashed, "/") {
+		slashed = "/" + slashed // a drive letter
+	}
+	q := url.Values{"mode": {mode}, "_txlock": {"immediate"}, "_defensive": {"1"}, "_dqs": {"0"}, "_pragma": {
+		"busy_timeout(" + strconv.FormatInt(busy.Milliseconds(), 10) + ")",
+		"synchronous(FULL)",
+		"foreign_keys(ON)",
+		"secure_delete(ON)",
+		"trusted_schema(OFF)",
+		"cell_size_check(ON)",
+		"mmap_size(0)",
+		"temp_store(MEMORY)",
+		"journal_size_limit(67108864)",
+	}}
+	return (&url.URL{Scheme: "file", Path: slashed, RawQuery: q.Encode()}).String()
+}
+
+// openPool opens a pool with a fixed number of connections at most.
+func openPool(source string, size int) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", source)
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(size)
+	db.SetMaxIdleConns(size)
+	return db, nil
+}
+
+// checkSQLite wants 3.51.3, the first release without the WAL-reset corruption fault of 3.7.0 to 3.51.2.
+func checkSQLite(ctx context.Context, db *sql.DB) error {
+	var version string
+	if err := db.QueryRowContext(ctx, `SELECT sqlite_version()`).Scan(&version); err != nil {
+		return damage(err)
+	}
+	var have [3]int
+	if _, err := fmt.Sscanf(version, "%d.%d.%d", &have[0], &have[1], &have[2]); err != nil {
+		return fmt.Errorf("%w: version %q cannot be read", ErrSQLite, version)
+	}
+	if slices.Compare(have[:], []int{3, 51, 3}) < 0 {
+		return fmt.Errorf("%w: this program was built with SQLite %s, which can damage databases; build it with 3.51.3 or later", ErrSQLite, version)
+	}
+	return nil
+}
+
+// checkPages looks for damage that SQLite itself can see.
+func checkPages(ctx context.Context, db *sql.DB) error {
+	var first string
+	if err := db.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&first); err != nil {
+		return damage(err)
+	}
+	if first != "ok" {
+		return fmt.Errorf("%w: %s; restore it from a backup", ErrCorrupt, first)
+	}
+	return nil
+}
+
+// damage names an error of SQLite that means a damaged or foreign file, and passes others on.
+func damage(err error) error {
+	if code := resultCode(err); code&0xff == codeCorrupt || code&0xff == codeNotADB {
+		return fmt.Errorf("%w: %w; restore it from a backup", ErrCorrupt, err)
+	}
+	return err
+}
+
+// resultCode is SQLite's extended result code, 0 for other errors.
+func resultCode(err error) int {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		return e.Code()
+	}
+	return 0
+}

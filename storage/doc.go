@@ -1,0 +1,43 @@
+// Package storage keeps everything that must survive: clients, users, resources, grants, tokens, signing keys and
+// the audit, in one SQLite file. database/sql lives here and nowhere else; no SQL type appears in an exported signature.
+//
+// # Opening
+//
+// Open resolves the path, takes an exclusive lock on PATH.lock (one server per file), refuses files that others can
+// read, checks the SQLite version, looks for damage (PRAGMA quick_check, the seal over the schema, the end of the
+// audit chain), checks that the server key belongs to the database, applies the numbered migrations and compares the
+// clock with the last audit row. What it refuses it names with one of the Err values, and it never replaces a database
+// that it cannot read. A new database is made completely under another name and then renamed, so a crash leaves none or a whole one.
+//
+// # Writing
+//
+// There is one write connection and one goroutine that uses it. Commit puts its changes into a bounded queue and waits. The
+// writer takes everyone who waits, runs BEGIN IMMEDIATE, gives each caller a SAVEPOINT, and ends with one COMMIT, so one
+// fsync (synchronous=FULL) serves them all. Nobody is answered before that fsync has returned.
+//
+// A conflict or a constraint error rolls back the one caller's savepoint. Any other error (disk full, an I/O error, a lost
+// connection) ends the whole group: ROLLBACK, the connection is opened anew, the end of the audit chain is read from the
+// file again, and all callers get oauth.ErrUnavailable, because a failed commit may have happened. The writer never
+// sees a caller's context: a cancelled one would interrupt SQLite and take the neighbours down with it.
+//
+// apply is the one switch over every oauth.Change; the statements stand in one file per family of tables. What must be
+// true inside the transaction (a grant is live, a code is unspent) is checked there, with a condition in the
+// statement or a SELECT of its own.
+//
+// # Reading
+//
+// Reader has a pool of read-only connections with prepared statements, and each read of the oauth interfaces is one
+// query, so it sees one moment. Store is a Reader with a writer and a small cache of clients that is dropped after
+// COMMIT and before the caller is answered. OpenReader opens the same reads beside a running server, without the lock.
+//
+// # The audit
+//
+// An oauth.Event becomes one row in the same transaction as the changes that it tells of: no token without its row, no
+// row without its token. Each row carries HMAC-SHA256(key, seal of the row before, seq, instance, time, type, body) under a key
+// derived from the server key; a sealed head record says where the chain ends. Audit.Verify says what this proves and what not.
+//
+// # Conventions
+//
+// Times are whole Unix seconds that Go passes in; 0 is the zero time. Secrets are kept as SHA-256 or sealed. SQL is written
+// by hand, lists its columns and keeps to what PostgreSQL understands too ($1 parameters, ON CONFLICT, partial indexes).
+package storage

@@ -1,0 +1,67 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+
+	"portcullis/oauth"
+)
+
+func saveRefresh(t *tx, r *oauth.Refresh) error {
+	if err := t.demand(`SELECT 1 FROM families WHERE id = $1 AND ended_at = 0`, r.FamilyID); err != nil {
+		return err
+	}
+	return insertRefresh(t, r)
+}
+
+func insertRefresh(t *tx, r *oauth.Refresh) error {
+	return t.run(`INSERT INTO refresh_tokens (hash, family_id, generation, created_at, expires_at, used_at, window_ends, successor)
+		VALUES ($1, $2, $3, $4, $5, 0, 0, NULL)`,
+		r.Hash, r.FamilyID, r.Generation, stamp(r.CreatedAt), stamp(r.ExpiresAt))
+}
+
+// rotateRefresh also forgets the sealed form of the token that is being rotated: its parent's retries are over (DESIGN §9).
+func rotateRefresh(t *tx, c oauth.RotateRefresh) error {
+	var family string
+	var generation int
+	found, err := t.get(`SELECT r.family_id, r.generation FROM refresh_tokens r JOIN families f ON f.id = r.family_id
+		WHERE r.hash = $1 AND r.used_at = 0 AND f.ended_at = 0`, []any{c.Hash}, &family, &generation)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return oauth.ErrConflict
+	}
+	if c.Next.FamilyID != family || c.Next.Generation != generation+1 {
+		return fmt.Errorf("%w: the successor of generation %d must be generation %d of the same family", errBadChange, generation, generation+1)
+	}
+	err = t.must(`UPDATE refresh_tokens SET used_at = $2, window_ends = $3, successor = $4 WHERE hash = $1 AND used_at = 0`,
+		c.Hash, stamp(c.UsedAt), stamp(c.WindowEnds), c.Sealed)
+	if err != nil {
+		return err
+	}
+	err = t.run(`UPDATE refresh_tokens SET successor = NULL WHERE family_id = $1 AND generation < $2 AND successor IS NOT NULL`, family, generation)
+	if err != nil {
+		return err
+	}
+	return insertRefresh(t, &c.Next)
+}
+
+// Refresh reads a refresh token, used or not, with its family and grant.
+func (r *Reader) Refresh(ctx context.Context, hash []byte) (*oauth.RefreshState, error) {
+	return find(ctx, r, scanRefresh, `SELECT t.hash, t.family_id, t.generation, t.created_at, t.expires_at, t.used_at, t.window_ends, t.successor,
+			EXISTS (SELECT 1 FROM refresh_tokens n WHERE n.family_id = t.family_id AND n.generation = t.generation + 1 AND n.used_at > 0),
+			`+familyColumns+`, `+grantColumns+`
+		FROM refresh_tokens t JOIN families f ON f.id = t.family_id JOIN grants g ON g.id = f.grant_id WHERE t.hash = $1`, hash)
+}
+
+func scanRefresh(r row) (oauth.RefreshState, error) {
+	var t oauth.Refresh
+	var f oauth.Family
+	var g oauth.Grant
+	into := []any{&t.Hash, &t.FamilyID, &t.Generation, timeColumn{&t.CreatedAt}, timeColumn{&t.ExpiresAt}, timeColumn{&t.UsedAt},
+		timeColumn{&t.WindowEnds}, &t.Successor, flagColumn{&t.SuccessorUsed}}
+	into = append(into, familyInto(&f)...)
+	err := r.Scan(append(into, grantInto(&g)...)...)
+	return oauth.RefreshState{Refresh: &t, Family: &f, Grant: &g}, err
+}
