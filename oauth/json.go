@@ -1,0 +1,238 @@
+package oauth
+
+import (
+	"bytes"
+	stdjson "encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"reflect"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+const (
+	maxJSONDepth       = 32
+	maxJSONNumberBytes = 128 // longer ones are no numbers that anyone means, and exact arithmetic on them is expensive
+	maxJSONErrorPath   = 100
+)
+
+// DecodeStrict decodes one JSON value from outside so that no two programs can read it differently. It refuses repeated
+// members and members that differ only by case, bad UTF-8, lone surrogates, the character U+0000, numbers outside the
+// range of a float64, text behind the value, and more than 32 levels. Struct fields match by their exact name, unknown
+// members are ignored. Numbers in an any are encoding/json.Number, digit for digit. The error says where and what in words
+// that may be sent back; it holds no value of the input. v must point to an empty value.
+func DecodeStrict(data []byte, v any) error {
+	if len(bytes.TrimSpace(data)) == 0 {
+		return errors.New("the text is empty; a JSON value is expected")
+	}
+	if err := checkJSON(data); err != nil {
+		return plainJSONError(err)
+	}
+	exact := json.WithUnmarshalers(json.UnmarshalFromFunc(exactNumber))
+	return plainJSONError(json.Unmarshal(data, v, exact))
+}
+
+// exactNumber keeps the digits of a number that is decoded into an any.
+func exactNumber(d *jsontext.Decoder, v *any) error {
+	if d.PeekKind() != '0' {
+		return errors.ErrUnsupported
+	}
+	text, err := d.ReadValue()
+	if err != nil {
+		return err
+	}
+	*v = stdjson.Number(text)
+	return nil
+}
+
+// checkJSON looks at every token of data for what a decoder would let pass.
+func checkJSON(data []byte) error {
+	d := jsontext.NewDecoder(bytes.NewBuffer(data))
+	var names memberNames
+	for {
+		token, err := d.ReadToken()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if d.StackDepth() > maxJSONDepth {
+			return jsonProblem(d, fmt.Sprintf("nested more than %d levels deep", maxJSONDepth))
+		}
+		if problem := names.check(d, token); problem != "" {
+			return jsonProblem(d, problem)
+		}
+		if d.StackDepth() == 0 {
+			break
+		}
+	}
+	if token, err := d.ReadToken(); err != io.EOF {
+		if err != nil {
+			return err
+		}
+		return jsonProblem(d, fmt.Sprintf("text %s stands behind the end of the value", token.Kind()))
+	}
+	return nil
+}
+
+// memberNames holds, per level, the folded names of the members read so far.
+type memberNames []map[string]struct{}
+
+// check says what is wrong with the token that d has just read, or "".
+func (n *memberNames) check(d *jsontext.Decoder, token jsontext.Token) string {
+	depth := d.StackDepth()
+	switch token.Kind() {
+	case '{', '[':
+		for len(*n) <= depth {
+			*n = append(*n, nil)
+		}
+		clear((*n)[depth])
+	case '"':
+		text := token.String()
+		if strings.IndexByte(text, 0) >= 0 {
+			return "the character U+0000 is not allowed"
+		}
+		if kind, count := d.StackIndex(depth); kind == '{' && count%2 == 1 {
+			return n.add(depth, text)
+		}
+	case '0':
+		return numberProblem(token.String())
+	}
+	return ""
+}
+
+func (n *memberNames) add(depth int, name string) string {
+	if (*n)[depth] == nil {
+		(*n)[depth] = map[string]struct{}{}
+	}
+	folded := foldCase(name)
+	if _, seen := (*n)[depth][folded]; seen {
+		return "another member of the object has the same name in other letter case"
+	}
+	(*n)[depth][folded] = struct{}{}
+	return ""
+}
+
+// foldCase gives all spellings that strings.EqualFold takes for equal one form.
+func foldCase(s string) string {
+	return strings.Map(func(r rune) rune {
+		if 'a' <= r && r <= 'z' {
+			r -= 'a' - 'A'
+		}
+		least := r
+		for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
+			least = min(least, f)
+		}
+		return least
+	}, s)
+}
+
+// numberProblem refuses what other programs would round to infinity or to zero.
+func numberProblem(text string) string {
+	if len(text) > maxJSONNumberBytes {
+		return fmt.Sprintf("a number may have at most %d characters", maxJSONNumberBytes)
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	mantissa, _, _ := strings.Cut(strings.ToLower(text), "e")
+	if err != nil || math.IsInf(f, 0) || f == 0 && strings.ContainsAny(mantissa, "123456789") {
+		return "the number is out of range"
+	}
+	return ""
+}
+
+// jsonError is a fault of the text at a place.
+type jsonError struct {
+	pointer jsontext.Pointer
+	offset  int64
+	problem string
+}
+
+func (e *jsonError) Error() string {
+	if e.pointer == "" {
+		return fmt.Sprintf("at byte %d: %s", e.offset, e.problem)
+	}
+	pointer := CleanText(string(e.pointer), maxJSONErrorPath)
+	return fmt.Sprintf("at %s (byte %d): %s", pointer, e.offset, e.problem)
+}
+
+func jsonProblem(d *jsontext.Decoder, problem string) error {
+	return &jsonError{pointer: d.StackPointer(), offset: d.InputOffset(), problem: problem}
+}
+
+// plainJSONError puts the errors of the library into words.
+func plainJSONError(err error) error {
+	var syntactic *jsontext.SyntacticError
+	var semantic *json.SemanticError
+	switch {
+	case errors.As(err, &syntactic):
+		return &jsonError{syntactic.JSONPointer, syntactic.ByteOffset, syntaxProblem(syntactic.Err)}
+	case errors.As(err, &semantic):
+		problem := fmt.Sprintf("%s is expected, not %s", wantedJSON(semantic.GoType), foundJSON(semantic.JSONKind))
+		return &jsonError{semantic.JSONPointer, semantic.ByteOffset, problem}
+	}
+	return err
+}
+
+func syntaxProblem(err error) string {
+	switch {
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		return "the member stands twice in the object"
+	case errors.Is(err, jsontext.ErrNonStringName):
+		return "a member's name must be a text in double quotes"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "the text ends too early"
+	case err == nil:
+		return "this is no JSON"
+	}
+	return "this is no JSON: " + err.Error()
+}
+
+func wantedJSON(t reflect.Type) string {
+	if t == nil {
+		return "another value"
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return "a text"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice, reflect.Array:
+		return "a list"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return "a whole number in range"
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return "a whole number from 0 in range"
+	case reflect.Float32, reflect.Float64:
+		return "a number in range"
+	case reflect.Pointer:
+		return wantedJSON(t.Elem())
+	}
+	return "another value"
+}
+
+func foundJSON(k jsontext.Kind) string {
+	switch k {
+	case '"':
+		return "this text"
+	case '0':
+		return "this number"
+	case '{':
+		return "an object"
+	case '[':
+		return "a list"
+	case 't', 'f':
+		return "true or false"
+	case 'n':
+		return "null"
+	}
+	return "this value"
+}
