@@ -53,6 +53,7 @@ type Error struct {
 	Description string        // for the caller
 	Reason      string        // a machine word for log, metrics and audit, such as "cimd_timeout"; "" = the code
 	RetryAfter  time.Duration // > 0 becomes a Retry-After header
+	Challenge   string        // "" or the scheme of the WWW-Authenticate header that a 401 needs: the one the caller tried
 	cause       error
 	costs       []Change
 }
