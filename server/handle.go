@@ -1,0 +1,194 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/gin-gonic/gin"
+
+	"portcullis/oauth"
+)
+
+// Limits of what a request may carry.
+const (
+	maxURL        = 8 << 10   // bytes of path and query
+	maxForm       = 64 << 10  // bytes of a form
+	maxParams     = 1000      // parameters of a form or query
+	maxEvaluation = 256 << 10 // bytes of an evaluation: tool arguments may hold a document
+)
+
+const (
+	typeForm = "application/x-www-form-urlencoded"
+	typeJSON = "application/json"
+)
+
+// form adapts an endpoint that clients and resources post a form to (RFC 6749 §3.2, RFC 7009 §2.1, RFC 7662 §2.1).
+func form[R any](f *face, who challenge, call func(context.Context, oauth.DirectRequest) (R, error)) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		r, err := directRequest(c.Writer, c.Request)
+		if err != nil {
+			f.fail(c, err, who)
+			return
+		}
+		answer, err := call(c.Request.Context(), r)
+		if err != nil {
+			f.fail(c, err, who)
+			return
+		}
+		f.encode(c, http.StatusOK, answer)
+	}
+}
+
+// jsonBody is how one JSON endpoint differs from another.
+type jsonBody struct {
+	limit     int64
+	wrongType oauth.ErrorCode // another content type
+	malformed oauth.ErrorCode // not the JSON that is wanted
+	status    int             // of success
+	who       challenge
+}
+
+// The JSON endpoints: RFC 7591 §3, and AuthZEN Authorization API 1.0, which wants 400 for another content type.
+var (
+	registrationBody = jsonBody{maxForm, oauth.UnsupportedMediaType, oauth.InvalidClientMetadata, http.StatusCreated, challengeBearer}
+	evaluationBody   = jsonBody{maxEvaluation, oauth.InvalidRequest, oauth.InvalidRequest, http.StatusOK, challengeResource}
+)
+
+// body adapts an endpoint that takes JSON. The second argument of call is the Authorization header.
+func body[Q, R any](f *face, b jsonBody, call func(context.Context, string, Q) (R, error)) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		var q Q
+		authorization, err := authorizationHeader(c.Request)
+		if err == nil {
+			err = b.decode(c.Writer, c.Request, &q)
+		}
+		if err != nil {
+			f.fail(c, err, b.who)
+			return
+		}
+		answer, err := call(c.Request.Context(), authorization, q)
+		if err != nil {
+			f.fail(c, err, b.who)
+			return
+		}
+		f.encode(c, b.status, answer)
+	}
+}
+
+func (b jsonBody) decode(w http.ResponseWriter, r *http.Request, v any) error {
+	if kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != typeJSON || !utf8Charset(params) {
+		return b.wrongType.Errorf("send the body as %s", typeJSON)
+	}
+	data, err := readBody(w, r, b.limit)
+	if err != nil {
+		return err
+	}
+	if err := oauth.DecodeStrict(data, v); err != nil {
+		return b.malformed.Errorf("the body is not the JSON that is wanted here: %v", err).Because(err)
+	}
+	return nil
+}
+
+// encode writes a JSON answer. It is never stored by caches (RFC 6749 §5.1).
+func (f *face) encode(c *gin.Context, status int, answer any) {
+	c.Header("Cache-Control", "no-store")
+	if _, empty := answer.(nothing); empty {
+		c.Status(status)
+		c.Writer.WriteHeaderNow()
+		return
+	}
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(answer); err != nil {
+		f.fail(c, err, challengeNone)
+		return
+	}
+	c.Data(status, typeJSON, bytes.TrimSuffix(out.Bytes(), []byte("\n")))
+}
+
+// nothing is the answer of an endpoint that has only a status.
+type nothing struct{}
+
+func directRequest(w http.ResponseWriter, r *http.Request) (oauth.DirectRequest, error) {
+	authorization, err := authorizationHeader(r)
+	if err != nil {
+		return oauth.DirectRequest{}, err
+	}
+	values, err := postForm(w, r)
+	if err != nil {
+		return oauth.DirectRequest{}, err
+	}
+	return oauth.DirectRequest{Form: values, Authorization: authorization, DPoP: r.Header.Values("DPoP")}, nil
+}
+
+// authorizationHeader is the one Authorization header, "" if there is none.
+func authorizationHeader(r *http.Request) (string, error) {
+	switch all := r.Header.Values("Authorization"); len(all) {
+	case 0:
+		return "", nil
+	case 1:
+		return all[0], nil
+	}
+	return "", oauth.InvalidRequest.Errorf("send one Authorization header only")
+}
+
+// postForm reads the form of a POST and nothing else: parameters in the URL of a POST are refused, because they
+// end up in logs (RFC 6749 §2.3.1) and because two sources of one parameter are read differently by different programs.
+func postForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
+	if kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != typeForm || !utf8Charset(params) {
+		return nil, oauth.UnsupportedMediaType.Errorf("send the parameters as %s", typeForm)
+	}
+	if r.URL.RawQuery != "" || r.URL.ForceQuery {
+		return nil, oauth.InvalidRequest.Errorf("send the parameters in the body, not in the URL")
+	}
+	data, err := readBody(w, r, maxForm)
+	if err != nil {
+		return nil, err
+	}
+	return parseParams(string(data))
+}
+
+// parseParams reads a form or query strictly: no semicolons, no broken escapes, valid UTF-8, at most maxParams.
+func parseParams(raw string) (url.Values, error) {
+	if strings.Count(raw, "&") >= maxParams {
+		return nil, oauth.InvalidRequest.Errorf("more than %d parameters", maxParams)
+	}
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, oauth.InvalidRequest.Errorf("the parameters are not well-formed").Because(err)
+	}
+	for name, list := range values {
+		for _, v := range list {
+			if !utf8.ValidString(name) || !utf8.ValidString(v) || strings.ContainsRune(name, 0) || strings.ContainsRune(v, 0) {
+				return nil, oauth.InvalidRequest.Errorf("a parameter is not valid UTF-8 text")
+			}
+		}
+	}
+	return values, nil
+}
+
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, oauth.PayloadTooLarge.Errorf("the body has more than %d bytes", limit)
+	case err != nil:
+		return nil, oauth.InvalidRequest.Errorf("the body ended early").Because(err)
+	}
+	return data, nil
+}
+
+func utf8Charset(params map[string]string) bool {
+	charset, given := params["charset"]
+	return !given || strings.EqualFold(charset, "utf-8")
+}
