@@ -116,7 +116,6 @@ type control = func(network, address string, _ syscall.RawConn) error
 func newHTTP(cfg Config, check control) *http.Client {
 	dialer := &net.Dialer{Timeout: cfg.Timeout, Control: check}
 	return &http.Client{
-		Timeout:       cfg.Timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true, DisableCompression: true, ForceAttemptHTTP2: true,
 			MaxResponseHeaderBytes: maxHeaderBytes, TLSHandshakeTimeout: cfg.Timeout, TLSClientConfig: &tls.Config{RootCAs: cfg.RootCAs, MinVersion: tls.VersionTLS12}},
@@ -146,6 +145,8 @@ func (c *Client) Get(ctx context.Context, rawURL string) (*Document, error) {
 	default:
 		return nil, &Error{Reason: ReasonBusy, cause: errors.New("too many fetches at the same time")}
 	}
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, rawURL, nil)
 	if err != nil {
 		return nil, &Error{Reason: ReasonURL, cause: err}
@@ -162,7 +163,11 @@ func (c *Client) Get(ctx context.Context, rawURL string) (*Document, error) {
 		return nil, &Error{Reason: reasonOf(err), cause: err}
 	}
 	defer func() { _ = response.Body.Close() }()
-	return c.read(response)
+	doc, err := c.read(response)
+	if err == nil && ctx.Err() != nil { // a body that was cut off by the deadline can end like a whole one
+		return nil, &Error{Reason: ReasonTimeout, cause: ctx.Err()}
+	}
+	return doc, err
 }
 
 func (c *Client) read(r *http.Response) (*Document, error) {
