@@ -1,0 +1,157 @@
+package policies
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"portcullis/oauth"
+)
+
+// codePolicyError is the reason when the policies could not decide: an evaluation error, a conflict, the deadline, an
+// undefined or misshapen result. It always denies.
+const codePolicyError = "policy_error"
+
+// messagePolicyError is what people read; the detail stands in Reason.Policy, for the audit.
+const messagePolicyError = "the policies of this server could not decide"
+
+// GrantScopes implements oauth.ScopePolicy. It never returns an error: what goes wrong is a denial with the code
+// policy_error. Allow says that nothing denies everything; Granted may still be empty.
+func (e *Engine) GrantScopes(_ context.Context, r oauth.ScopeRequest) (oauth.ScopeDecision, error) {
+	g := e.current.Load()
+	answer := e.evaluate(g, kindScopes, scopeGrantInput(r), at(r.Context))
+	d, err := decodeAnswer(answer, decodeScopes)
+	if err != nil {
+		d = oauth.ScopeDecision{Reasons: e.policyError(g, kindScopes, r.ID, err)}
+	}
+	d.ID, d.Revision = r.ID, g.revision
+	d.Granted = d.Granted.Meet(r.Requested) // nothing that was not asked for
+	switch {
+	case d.Allow && len(d.Reasons) == 0:
+		d.Rules = answer.fired.of("grant", "deny_scope", "require_consent", "require_authn", "token_ttl_seconds", "refresh")
+	default:
+		d.Allow, d.Granted = false, nil
+		d.Rules = answer.fired.of("deny", "end_grant")
+	}
+	return d, nil
+}
+
+// Admit implements oauth.ClientPolicy. It never returns an error, see GrantScopes.
+func (e *Engine) Admit(_ context.Context, r oauth.ClientRequest) (oauth.ClientDecision, error) {
+	g := e.current.Load()
+	if r.Client == nil {
+		return oauth.ClientDecision{ID: r.ID, Revision: g.revision, Reasons: e.policyError(g, kindClients, r.ID, errors.New("the request names no client"))}, nil
+	}
+	answer := e.evaluate(g, kindClients, clientAdmissionInput(r), at(r.Context))
+	d, err := decodeAnswer(answer, decodeClients)
+	if err != nil {
+		d = oauth.ClientDecision{Reasons: e.policyError(g, kindClients, r.ID, err)}
+	}
+	d.ID, d.Revision = r.ID, g.revision
+	if d.Allow && len(d.Reasons) == 0 {
+		d.Rules = answer.fired.of("allow", "allow_redirect", "scope_ceiling", "ttl")
+		return d, nil
+	}
+	d.Allow, d.AllowRedirects = false, nil
+	d.Rules = answer.fired.of("deny")
+	return d, nil
+}
+
+// Decide implements oauth.AccessPolicy: with a token the packages below policy.tools, without one only those below
+// policy.access. It never returns an error, see GrantScopes.
+func (e *Engine) Decide(_ context.Context, v oauth.Evaluation) (oauth.Decision, error) {
+	g := e.current.Load()
+	if v.Token == nil {
+		return e.decideAccess(g, v), nil
+	}
+	input, err := toolCallInput(v)
+	var answer result
+	var d oauth.Decision
+	if err == nil {
+		answer = e.evaluate(g, kindTools, input, at(v.Context))
+		d, err = decodeAnswer(answer, decodeTools)
+	}
+	if err != nil {
+		return oauth.Decision{Reasons: e.policyError(g, kindTools, v.ID, err), Revision: g.revision}, nil
+	}
+	d.Revision = g.revision
+	clampDecision(&d, v)
+	d.Rules = decidingRules(d, answer.fired)
+	return d, nil
+}
+
+func (e *Engine) decideAccess(g *generation, v oauth.Evaluation) oauth.Decision {
+	input, err := accessInput(v)
+	var answer result
+	var d oauth.Decision
+	if err == nil {
+		answer = e.evaluate(g, kindAccess, input, at(v.Context))
+		d, err = decodeAnswer(answer, decodeAccess)
+	}
+	if err != nil {
+		return oauth.Decision{Reasons: e.policyError(g, kindAccess, v.ID, err), Revision: g.revision}
+	}
+	d.Revision = g.revision
+	d.Allow = d.Allow && len(d.Reasons) == 0
+	d.Rules = decidingRules(d, answer.fired)
+	return d
+}
+
+// clampDecision holds what Rego must not break: an allowed call has no reason against it, every scope it needs and
+// every login it needs, and its answer is reused no longer than the token lives and never for a destructive tool.
+func clampDecision(d *oauth.Decision, v oauth.Evaluation) {
+	now := at(v.Context)
+	d.MissingScopes = d.MissingScopes.Union(v.Token.Scopes.Missing(d.RequiredScopes))
+	d.RequireAuthn = slices.DeleteFunc(d.RequireAuthn, func(q oauth.AuthnRequirement) bool { return q.Met(v.Token.Authn, now) })
+	d.Allow = d.Allow && len(d.Reasons) == 0 && len(d.MissingScopes) == 0 && len(d.RequireAuthn) == 0
+	if !d.Allow {
+		d.TTL, d.Obligations = 0, nil
+		return
+	}
+	if v.Tool != nil && v.Tool.Annotations.Destructive() {
+		d.TTL = 0
+	}
+	if left := v.Token.ExpiresAt.Sub(now).Truncate(time.Second); d.TTL > 0 && !v.Token.ExpiresAt.IsZero() {
+		d.TTL = max(0, min(d.TTL, left))
+	}
+}
+
+// decidingRules are the labels of the rules that made the decision what it is.
+func decidingRules(d oauth.Decision, f fired) []string {
+	switch {
+	case d.Allow:
+		return f.of("allow", "required_scopes", "require_authn", "obligations", "ttl_seconds")
+	case len(d.Reasons) > 0:
+		return f.of("deny")
+	case len(d.MissingScopes) > 0:
+		return f.of("required_scopes")
+	}
+	return f.of("require_authn")
+}
+
+func decodeAnswer[D any](r result, decode func(ast.Value) (D, error)) (D, error) {
+	if r.err != nil {
+		var none D
+		return none, r.err
+	}
+	return decode(r.value)
+}
+
+// policyError logs what went wrong and makes the reason of the denial.
+func (e *Engine) policyError(g *generation, k kind, id string, err error) []oauth.Reason {
+	e.log.Error("policy error",
+		slog.String("kind", string(k)), slog.String("decision", id), slog.String("revision", g.revision), slog.Any("error", err))
+	return []oauth.Reason{{Code: codePolicyError, Message: messagePolicyError, Policy: err.Error()}}
+}
+
+// at is the time of the request; policies that read the clock see the same one.
+func at(c oauth.RequestContext) time.Time {
+	if c.Time.IsZero() {
+		return time.Now()
+	}
+	return c.Time
+}

@@ -1,0 +1,22 @@
+// Package policies decides: which client is admitted, which scopes it may obtain, which call may happen. It is
+// the only importer of OPA, and no OPA type appears in its exported names.
+//
+// How an answer comes about, in the order of the files:
+//
+//   - files.go reads the shipped Rego (rego/) and the author's directory into memory, once.
+//   - check.go holds the author's packages to a short list of package and rule names. Rego would ignore a misspelled
+//     rule, and a deny rule that is ignored allows.
+//   - capabilities.go removes the built-ins that reach outside, cannot be repeated, or ignore the deadline.
+//   - load.go compiles everything at once against the input schemas (schemas/), builds the data documents
+//     (catalogue.go) and prepares one query per router: that is a generation, and it never changes.
+//   - runner.go runs *_test packages; a directory whose own tests fail is not activated.
+//   - engine.go holds the generation in force behind an atomic pointer. Reload swaps it or keeps the last good one.
+//   - input.go turns oauth's types into an OPA document; nothing else does.
+//   - evaluate.go runs a query with a deadline and a hard backstop; decode.go reads its result strictly.
+//   - decide.go implements oauth.ScopePolicy, oauth.ClientPolicy and oauth.AccessPolicy with these.
+//
+// The routers (rego/mcp/authz) combine the authors' packages (policy.KIND.NAME): allowed iff some package says
+// allow == true, none denies, no required scope is missing and no login requirement is unmet. Everything that
+// goes wrong on the way is a denial with the code policy_error; its detail stands in Reason.Policy, for the
+// audit, and never holds a value from the input.
+package policies

@@ -1,0 +1,150 @@
+package policies
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"portcullis/oauth"
+)
+
+// DefaultDeadline is how long one evaluation may take unless Config says otherwise.
+const DefaultDeadline = 50 * time.Millisecond
+
+// Config says what an Engine is made of.
+type Config struct {
+	Dir       string            // the author's directory; "" = only the shipped policies
+	Defaults  bool              // the shipped defaults (policy.*.default) are part of it
+	Deadline  time.Duration     // of one evaluation; 0 = DefaultDeadline
+	Catalogue []*oauth.Resource // data.servers; disabled ones are left out
+	Log       *slog.Logger      // nil = slog.Default()
+}
+
+// Engine answers with the policies in force. All methods may be called at the same time.
+type Engine struct {
+	dir      string
+	defaults bool
+	deadline time.Duration
+	log      *slog.Logger
+
+	current   atomic.Pointer[generation]
+	abandoned atomic.Int32 // evaluations that went on after the backstop
+
+	reloading sync.Mutex // one reload at a time; guards lastErr
+	lastErr   error
+}
+
+// Report says what a reload did.
+type Report struct {
+	Revision string        // of the policies in force now
+	Changed  bool          // false: the files and the catalogue are the same as before
+	Files    int           // of the author's directory
+	Tests    int           // that passed before activation
+	Took     time.Duration // of the whole reload
+}
+
+// Status describes the policies in force.
+type Status struct {
+	Revision    string
+	ActivatedAt time.Time
+	Stale       bool   // the last reload failed: what is in force is older than what lies in the directory
+	LastError   string // of that reload, one problem per line
+	Files       int
+	Tests       int
+}
+
+// New loads the policies. A directory with any problem or a failing test is an error, a *LoadError if the
+// author can mend it.
+func New(ctx context.Context, c Config) (*Engine, error) {
+	e := &Engine{dir: c.Dir, defaults: c.Defaults, deadline: c.Deadline, log: c.Log}
+	if e.deadline <= 0 {
+		e.deadline = DefaultDeadline
+	}
+	if e.log == nil {
+		e.log = slog.Default()
+	}
+	if _, err := e.Reload(ctx, c.Catalogue); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// Reload reads the directory anew and puts it in force together with the catalogue, or changes nothing and returns
+// everything that is wrong. The report tells what is in force either way.
+func (e *Engine) Reload(ctx context.Context, catalogue []*oauth.Resource) (Report, error) {
+	e.reloading.Lock()
+	defer e.reloading.Unlock()
+	begin := time.Now()
+	old := e.current.Load()
+	g, err := e.build(ctx, catalogue, old)
+	e.lastErr = err
+	if err == nil && g != old {
+		e.current.Store(g)
+	}
+	var r Report
+	if now := e.current.Load(); now != nil {
+		r = Report{Revision: now.revision, Changed: now != old, Files: now.files, Tests: now.tests}
+	}
+	r.Took = time.Since(begin)
+	return r, err
+}
+
+// build makes the next generation, or returns the old one if nothing has changed.
+func (e *Engine) build(ctx context.Context, catalogue []*oauth.Resource, old *generation) (*generation, error) {
+	s, problems, err := readSource(e.dir, e.defaults, catalogue)
+	if err != nil {
+		return nil, err
+	}
+	if len(problems) == 0 && old != nil && old.revision == s.revision {
+		return old, nil
+	}
+	return load(ctx, s, problems)
+}
+
+// Status tells what is in force and whether the last reload failed.
+func (e *Engine) Status() Status {
+	e.reloading.Lock()
+	defer e.reloading.Unlock()
+	g := e.current.Load()
+	s := Status{Revision: g.revision, ActivatedAt: g.activated, Files: g.files, Tests: g.tests}
+	if e.lastErr != nil {
+		s.Stale, s.LastError = true, e.lastErr.Error()
+	}
+	return s
+}
+
+// CheckReport is everything that can be said of a policy directory without running its tests.
+type CheckReport struct {
+	Problems []Problem `json:"problems"` // any keeps the directory from being activated
+	Warnings []Problem `json:"warnings"` // habits that let calls through by accident
+	Files    int       `json:"files"`
+}
+
+// Check looks for all problems of a directory at once.
+func Check(dir string) (CheckReport, error) {
+	s, problems, err := readSource(dir, true, nil)
+	if err != nil {
+		return CheckReport{}, err
+	}
+	p, more, err := s.parse()
+	if err != nil {
+		return CheckReport{}, err
+	}
+	report := CheckReport{Problems: append(problems, more...), Files: len(s.author)}
+	if p != nil {
+		report.Warnings = sortProblems(p.warnings)
+		_, more = p.compile(true)
+		report.Problems = append(report.Problems, more...)
+	}
+	sortProblems(report.Problems)
+	return report, nil
+}
+
+// IsLoadError tells whether the author of the policies can mend what is wrong.
+func IsLoadError(err error) bool {
+	var load *LoadError
+	return errors.As(err, &load)
+}

@@ -1,0 +1,121 @@
+package policies
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/topdown"
+)
+
+// maxAbandoned is how many evaluations may go on after the backstop before new ones are refused.
+const maxAbandoned = 8
+
+// result is what an evaluation gave.
+type result struct {
+	value ast.Value
+	fired fired
+	err   error
+}
+
+// fired holds the labels of the exported rules that fired: by exported name, in order.
+type fired map[string][]string
+
+// of lists the labels of the named exports.
+func (f fired) of(exports ...string) []string {
+	var rules []string
+	for _, name := range exports {
+		rules = append(rules, f[name]...)
+	}
+	return rules
+}
+
+// evaluate runs the router of a kind. It never takes longer than twice the deadline. The caller's context is not
+// passed on: a client that hangs up must not change what is decided and recorded.
+func (e *Engine) evaluate(g *generation, k kind, input ast.Value, at time.Time) result {
+	if e.abandoned.Load() >= maxAbandoned {
+		return result{err: fmt.Errorf("refused: %d evaluations have not stopped at their deadline", maxAbandoned)}
+	}
+	query := g.queries[k]
+	cancel := topdown.NewCancel()
+	done := make(chan result, 1)
+	go func() {
+		defer func() {
+			if recover() != nil {
+				done <- result{err: errors.New("the evaluation panicked")}
+			}
+		}()
+		done <- run(query, input, at, cancel)
+	}()
+	timer := time.NewTimer(e.deadline)
+	defer timer.Stop()
+	select {
+	case r := <-done:
+		return r
+	case <-timer.C:
+	}
+	cancel.Cancel()
+	timer.Reset(e.deadline)
+	select {
+	case r := <-done:
+		return r // as a rule the error that it was cancelled
+	case <-timer.C:
+	}
+	e.abandoned.Add(1)
+	go func() {
+		<-done
+		e.abandoned.Add(-1)
+	}()
+	return result{err: fmt.Errorf("the evaluation did not stop %s after its deadline and was abandoned", e.deadline)}
+}
+
+func run(query rego.PreparedEvalQuery, input ast.Value, at time.Time, cancel topdown.Cancel) result {
+	var tracker topdown.EvaluatedRuleTracker
+	var value ast.Value
+	rs, err := query.Eval(context.Background(),
+		rego.EvalParsedInput(input),
+		rego.EvalTime(at),
+		rego.EvalExternalCancel(cancel),
+		rego.EvalEvaluatedRuleTracker(&tracker),
+		rego.EvalGenerateJSON(func(t *ast.Term, _ *rego.EvalContext) (any, error) {
+			value = t.Value // read by decode.go, with sets and exact numbers
+			return nil, nil
+		}))
+	switch {
+	case err != nil:
+		return result{err: withoutValues(err)}
+	case len(rs) != 1 || value == nil:
+		return result{err: errors.New("the decision is undefined")}
+	}
+	return result{value: value, fired: firedRules(&tracker)}
+}
+
+// withoutValues keeps of an evaluation error its kind and place. OPA's messages quote operands, and argument values
+// must not reach log or audit.
+func withoutValues(err error) error {
+	var e *topdown.Error
+	switch {
+	case topdown.IsCancel(err):
+		return errors.New("the evaluation reached its deadline")
+	case errors.As(err, &e) && e.Location != nil:
+		return fmt.Errorf("%s at %s:%d", e.Code, e.Location.File, e.Location.Row)
+	case errors.As(err, &e):
+		return errors.New(e.Code)
+	}
+	return errors.New("the evaluation failed")
+}
+
+func firedRules(tracker *topdown.EvaluatedRuleTracker) fired {
+	f := fired{}
+	for _, labels := range tracker.Labels {
+		export, ok := labels[labelExports].(string)
+		rule, named := labels[labelRule].(string)
+		if ok && named {
+			f[export] = append(f[export], rule)
+		}
+	}
+	return f
+}

@@ -1,0 +1,261 @@
+package policies
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/storage"
+	"github.com/open-policy-agent/opa/v1/storage/inmem"
+
+	"portcullis/oauth"
+)
+
+// generation is one immutable state of all policies. A request works with one generation from begin to end.
+type generation struct {
+	revision  string
+	activated time.Time
+	queries   map[kind]rego.PreparedEvalQuery
+	files     int // of the author's directory
+	tests     int // that passed before it was activated
+}
+
+// source is everything that a generation is made of, read but not yet understood.
+type source struct {
+	shipped, author []file
+	servers         map[string]any
+	revision        string
+}
+
+// readSource reads the binary's and the author's files and the catalogue. Problems are the author's.
+func readSource(dir string, defaults bool, catalogue []*oauth.Resource) (source, []Problem, error) {
+	var s source
+	var err error
+	if s.servers, err = serversDocument(catalogue); err != nil {
+		return s, nil, fmt.Errorf("policies: catalogue: %w", err)
+	}
+	if s.shipped, err = shippedFiles(defaults); err != nil {
+		return s, nil, fmt.Errorf("policies: %w", err)
+	}
+	servers, err := catalogueFile(s.servers)
+	if err != nil {
+		return s, nil, fmt.Errorf("policies: catalogue: %w", err)
+	}
+	author, problems := authorFiles(dir)
+	s.author = author
+	all := append(append([]file{servers}, s.shipped...), s.author...)
+	s.revision = revisionOf(all)
+	return s, problems, nil
+}
+
+// program is a source that parsed: modules by file name, and the data documents.
+type program struct {
+	modules  map[string]*ast.Module
+	author   []string // names of the author's modules
+	tests    map[string]bool
+	config   map[string]any
+	servers  map[string]any
+	schemas  *ast.SchemaSet
+	warnings []Problem
+}
+
+// parse reads all files of a source and checks the author's modules. The program is usable even with problems of
+// names and forms, so that they can be reported together with those of the compiler; nil means that it is not.
+func (s source) parse() (*program, []Problem, error) {
+	schemas, err := schemaDocuments(s.shipped)
+	if err != nil {
+		return nil, nil, fmt.Errorf("policies: %w", err)
+	}
+	p := &program{modules: map[string]*ast.Module{}, tests: map[string]bool{}, servers: s.servers, schemas: ast.NewSchemaSet()}
+	for name, doc := range schemas {
+		p.schemas.Put(ast.MustParseRef("schema."+name), doc)
+	}
+	var problems []Problem
+	p.config, problems = configDocument(s.author)
+	usable := true
+	for _, f := range s.author {
+		if f.isRego() {
+			found, ok := p.addAuthor(f)
+			problems = append(problems, found...)
+			usable = usable && ok
+		}
+	}
+	if !usable {
+		return nil, problems, nil
+	}
+	return p, problems, p.addShipped(s.shipped)
+}
+
+func parseModule(f file) (*ast.Module, error) {
+	return ast.ParseModuleWithOpts(f.name(), string(f.data), ast.ParserOptions{
+		ProcessAnnotation: true, // without it schemas and labels are silently absent
+		Capabilities:      capabilities(),
+		RegoVersion:       ast.RegoV1,
+	})
+}
+
+// addAuthor parses one module. ok is false if the rest cannot be compiled sensibly.
+func (p *program) addAuthor(f file) (problems []Problem, ok bool) {
+	m, err := parseModule(f)
+	if err != nil {
+		return problemsOf(err), false
+	}
+	if m == nil || m.Package == nil {
+		return []Problem{{File: f.name(), Message: "is empty; a policy file begins with package policy.{clients,scopes,tools,access}.NAME"}}, true
+	}
+	problems = checkModule(m)
+	own, err := parsePackage(pathOf(m.Package.Path))
+	if err != nil {
+		return problems, false
+	}
+	if isTestFile := strings.HasSuffix(f.path, "_test.rego"); isTestFile != own.test {
+		problems = append(problems, problemAt(m.Package.Location, "tests lie in files NAME_test.rego with a package that ends with _test, and nothing else does"))
+	}
+	p.warnings = append(p.warnings, warnings(m)...)
+	p.add(f.name(), m, own)
+	p.author = append(p.author, f.name())
+	return problems, true
+}
+
+func (p *program) add(name string, m *ast.Module, own ownPackage) {
+	if own.kind != "" && !own.test {
+		labelRules(m, own)
+	}
+	p.modules[name] = m
+	p.tests[name] = own.test
+}
+
+// addShipped adds the shipped modules, but for those whose package the author has replaced, with their tests.
+func (p *program) addShipped(files []file) error {
+	replaced := map[string]bool{}
+	for _, name := range p.author {
+		if path := pathOf(p.modules[name].Package.Path); len(path) == 3 && path[2] == "default" {
+			replaced[path[1]] = true
+		}
+	}
+	for _, f := range files {
+		if !f.isRego() {
+			continue
+		}
+		m, err := parseModule(f)
+		if err != nil {
+			return fmt.Errorf("policies: %w", err)
+		}
+		own, ok := shippedPackage(pathOf(m.Package.Path))
+		if ok && own.name == "default" && replaced[string(own.kind)] {
+			continue
+		}
+		p.add(f.name(), m, own)
+	}
+	return nil
+}
+
+// shippedPackage tells kind and test of a shipped package; ok only for policy packages.
+func shippedPackage(path []string) (own ownPackage, ok bool) {
+	if path[0] == "policy" && len(path) == 3 {
+		own, err := parsePackage(path)
+		return own, err == nil
+	}
+	return ownPackage{test: strings.HasSuffix(path[len(path)-1], "_test")}, false
+}
+
+// The labels that every exported rule of a policy package carries. A rule's own METADATA label "rule" wins
+// over the made one.
+const (
+	labelRule    = "rule"
+	labelExports = "portcullis.exports"
+)
+
+// labelRules lets the evaluator report which exported rules fired, also those without METADATA.
+func labelRules(m *ast.Module, own ownPackage) {
+	for _, r := range m.Rules {
+		name := ruleName(r)
+		if _, exported := ruleForms(own.kind)[name]; !exported || r.Default {
+			continue
+		}
+		labels := map[string]any{labelExports: name}
+		if !hasRuleLabel(r) {
+			labels[labelRule] = own.name + "." + name
+		}
+		m.Annotations = append(m.Annotations, (&ast.Annotations{Scope: "rule", Location: r.Location, Labels: labels}).Copy(r))
+	}
+}
+
+func hasRuleLabel(r *ast.Rule) bool {
+	for _, a := range r.Annotations {
+		if _, ok := a.Labels[labelRule]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// compile type-checks all modules at once: module by module would take quadratic time.
+func (p *program) compile(withTests bool) (*ast.Compiler, []Problem) {
+	modules := make(map[string]*ast.Module, len(p.modules))
+	for name, m := range p.modules {
+		if withTests || !p.tests[name] {
+			modules[name] = m
+		}
+	}
+	c := ast.NewCompiler().
+		WithCapabilities(capabilities()).
+		WithStrict(true).
+		WithSchemas(p.schemas).
+		WithUseTypeCheckAnnotations(true).
+		WithEnablePrintStatements(withTests).
+		SetErrorLimit(0)
+	if c.Compile(modules); c.Failed() {
+		return nil, problemsOf(c.Errors)
+	}
+	var names []string
+	for _, name := range p.author {
+		if modules[name] != nil {
+			names = append(names, name)
+		}
+	}
+	return c, checkReferences(c, names, p.config)
+}
+
+// store holds data.config and data.servers as AST values. It is never written to again: a waiting write would
+// block every evaluation.
+func (p *program) store() storage.Store {
+	data := map[string]any{"config": p.config, "servers": p.servers}
+	return inmem.NewFromObjectWithOpts(data, inmem.OptReturnASTValuesOnRead(true), inmem.OptRoundTripOnWrite(false))
+}
+
+// load makes a generation, or says everything that is wrong.
+func load(ctx context.Context, s source, found []Problem) (*generation, error) {
+	p, problems, err := s.parse()
+	if err != nil {
+		return nil, err
+	}
+	problems = append(found, problems...)
+	if p == nil {
+		return nil, loadError(problems)
+	}
+	compiler, more := p.compile(false)
+	if problems = append(problems, more...); len(problems) > 0 {
+		return nil, loadError(problems)
+	}
+	report, err := p.test(ctx, TestOptions{}, p.author)
+	if err != nil {
+		return nil, err
+	}
+	if err := report.failure(); err != nil {
+		return nil, err
+	}
+	g := &generation{revision: s.revision, files: len(s.author), tests: report.Passed, queries: map[kind]rego.PreparedEvalQuery{}}
+	store := p.store()
+	for _, k := range kinds() {
+		g.queries[k], err = rego.New(rego.Query(k.query()), rego.Compiler(compiler), rego.Store(store), rego.StrictBuiltinErrors(true)).PrepareForEval(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("policies: prepare %s: %w", k.query(), err)
+		}
+	}
+	g.activated = time.Now()
+	return g, nil
+}

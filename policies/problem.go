@@ -1,0 +1,104 @@
+package policies
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+)
+
+// Problem is one thing that is wrong with a policy directory.
+type Problem struct {
+	File    string `json:"file,omitempty"` // relative to the directory; "shipped/…" for the built-in files
+	Line    int    `json:"line,omitempty"` // from 1; 0 = the file as a whole
+	Column  int    `json:"column,omitempty"`
+	Message string `json:"message"`
+	Detail  string `json:"detail,omitempty"` // more lines, such as a caret and "want (one of)"
+}
+
+// String is file:line:column: message, with the detail on lines of its own.
+func (p Problem) String() string {
+	var b strings.Builder
+	if p.File != "" {
+		b.WriteString(p.File)
+		if p.Line > 0 {
+			fmt.Fprintf(&b, ":%d:%d", p.Line, p.Column)
+		}
+		b.WriteString(": ")
+	}
+	b.WriteString(p.Message)
+	if p.Detail != "" {
+		b.WriteString("\n\t" + strings.ReplaceAll(p.Detail, "\n", "\n\t"))
+	}
+	return b.String()
+}
+
+// LoadError is everything that keeps a policy directory from being activated, in file and line order.
+type LoadError struct{ Problems []Problem }
+
+func (e *LoadError) Error() string {
+	lines := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		lines[i] = p.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// loadError sorts the problems; no problems are no error.
+func loadError(problems []Problem) error {
+	if len(problems) == 0 {
+		return nil
+	}
+	return &LoadError{sortProblems(problems)}
+}
+
+func sortProblems(problems []Problem) []Problem {
+	slices.SortStableFunc(problems, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Message, b.Message))
+	})
+	return slices.Compact(problems)
+}
+
+// problemAt makes a problem at a place in a Rego file.
+func problemAt(at *ast.Location, format string, args ...any) Problem {
+	p := Problem{Message: fmt.Sprintf(format, args...)}
+	if at != nil {
+		p.File, p.Line, p.Column = at.File, at.Row, at.Col
+	}
+	return p
+}
+
+// problemsOf turns OPA's errors into problems, one each.
+func problemsOf(err error) []Problem {
+	var many ast.Errors
+	if !errors.As(err, &many) {
+		var one *ast.Error
+		if !errors.As(err, &one) {
+			return []Problem{{Message: err.Error()}}
+		}
+		many = ast.Errors{one}
+	}
+	problems := make([]Problem, len(many))
+	for i, e := range many {
+		problems[i] = problemAt(e.Location, "%s", explain(e))
+		if e.Details != nil {
+			problems[i].Detail = strings.Join(e.Details.Lines(), "\n")
+		}
+	}
+	return problems
+}
+
+// explain adds to OPA's message what the author can do about it.
+func explain(e *ast.Error) string {
+	name, found := strings.CutPrefix(e.Message, "undefined function ")
+	if !found {
+		return e.Message
+	}
+	if reason, removed := removedBuiltins()[name]; removed {
+		return fmt.Sprintf("the built-in %s is not offered: %s", name, reason)
+	}
+	return e.Message
+}
