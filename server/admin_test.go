@@ -71,7 +71,7 @@ func TestMetricsCountWithoutStrangersWords(t *testing.T) {
 		Commits: func() float64 { return 7 }, Groups: func() float64 { return 3 }, Revision: func() string { return "rev-1" },
 	})
 	h := newHandler(t, Config{Endpoints: allEndpoints(), Metrics: m})
-	do(h, "GET", "/jwks.json", "")
+	do(h, "GET", "/.well-known/oauth-authorization-server", "")
 	do(h, "GET", "/made-up-path-1", "")
 	do(h, "GET", "/ui/i/made-up-id", "")
 	m.token("refresh_token", "ok")
@@ -82,7 +82,7 @@ func TestMetricsCountWithoutStrangersWords(t *testing.T) {
 	}
 	text := do(newAdmin(t, AdminConfig{Metrics: m}), "GET", adminURL+"/metrics", "").Body.String()
 	for _, want := range []string{
-		`portcullis_http_requests_total{route="/jwks.json",status="200"} 1`,
+		`portcullis_http_requests_total{route="/.well-known/oauth-authorization-server",status="200"} 1`,
 		`portcullis_http_requests_total{route="none",status="404"} 1`,
 		`portcullis_token_requests_total{grant_type="refresh_token",outcome="ok"} 1`,
 		`portcullis_token_requests_total{grant_type="other",outcome="unsupported_grant_type"} 1`,

@@ -1,16 +1,10 @@
 package server
 
 import (
-	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/gin-gonic/gin"
-	lru "github.com/hashicorp/golang-lru/v2"
-	"golang.org/x/sync/singleflight"
 
 	"portcullis/oauth"
 )
@@ -29,10 +23,7 @@ func (f *face) postConsent(c *gin.Context) {
 		return
 	}
 	answer := oauth.Answer{FormToken: values.Get("form_token"), Allow: action == "allow", Scopes: values["scope"]}
-	browser := f.browserOf(c)
-	step, err := f.answers.once(c.Request.Context(), answerKey(id, browser, answer), func(ctx context.Context) (oauth.Step, error) {
-		return f.endpoints.Authorization.Answer(ctx, id, browser, answer)
-	})
+	step, err := f.endpoints.Authorization.Answer(c.Request.Context(), id, f.browserOf(c), answer)
 	if f.askAgain(c, id, answer, err) {
 		return
 	}
@@ -59,63 +50,6 @@ func (f *face) askAgain(c *gin.Context, id string, answer oauth.Answer, err erro
 		ConsentStep: consent, Action: f.interactionPath(id), Alert: e.Description, Answered: true, Ticked: answer.Scopes,
 	})
 	return true
-}
-
-// repeats gives the second of two equal answers the result of the first. A double click sends the form twice, and
-// the browser shows what comes back for the second: without this it would be an error page, while the code of the
-// first is lost. Results are remembered for half a minute and hold at most an unredeemed code.
-type repeats struct {
-	flights singleflight.Group
-	done    *lru.Cache[string, remembered]
-}
-
-type remembered struct {
-	step  oauth.Step
-	until time.Time
-}
-
-const (
-	rememberFor     = 30 * time.Second
-	rememberAnswers = 1000
-)
-
-func newRepeats() *repeats {
-	done, err := lru.New[string, remembered](rememberAnswers)
-	if err != nil {
-		panic(err) // only for a size that is not positive
-	}
-	return &repeats{done: done}
-}
-
-// once calls do unless an equal answer was given a moment ago. The first click's connection may end because of the
-// second, so do goes on without it.
-func (r *repeats) once(ctx context.Context, key string, do func(context.Context) (oauth.Step, error)) (oauth.Step, error) {
-	step, err, _ := r.flights.Do(key, func() (any, error) {
-		if known, ok := r.done.Get(key); ok && time.Now().Before(known.until) {
-			return known.step, nil
-		}
-		step, err := do(context.WithoutCancel(ctx))
-		if err == nil {
-			r.done.Add(key, remembered{step, time.Now().Add(rememberFor)})
-		}
-		return step, err
-	})
-	result, _ := step.(oauth.Step)
-	return result, err
-}
-
-// answerKey is equal only for the same answer of the same login in the same browser to the same request.
-func answerKey(id string, b oauth.Browser, a oauth.Answer) string {
-	scopes := slices.Clone(a.Scopes)
-	slices.Sort(scopes)
-	h := sha256.New()
-	for _, part := range append([]string{id, b.ID, b.SessionID, a.FormToken, map[bool]string{true: "allow"}[a.Allow]}, scopes...) {
-		var size [8]byte
-		binary.BigEndian.PutUint64(size[:], uint64(len(part)))
-		h.Write(size[:]) // hashes never fail
-		h.Write([]byte(part))
-	}
-	return string(h.Sum(nil))
 }
 
 // consentView is the consent page.

@@ -24,7 +24,7 @@ func TestRequestIDIsEchoedWhenSane(t *testing.T) {
 		"ünicode":                false,
 		strings.Repeat("x", 129): false,
 	} {
-		got := do(h, "GET", "/jwks.json", "", "X-Request-ID", id).Header().Get("X-Request-ID")
+		got := do(h, "GET", oauth.WellKnownAuthorizationServer, "", "X-Request-ID", id).Header().Get("X-Request-ID")
 		if kept && got != id || !kept && (got == id || got == "") {
 			t.Errorf("id %q: got %q", id, got)
 		}
@@ -94,7 +94,7 @@ func TestLogHasOneLineAndNoSecrets(t *testing.T) {
 
 func TestHeadersOnEveryAnswer(t *testing.T) {
 	secure := newHandler(t, Config{Endpoints: allEndpoints()})
-	for _, path := range []string{"/jwks.json", "/nothing", "/ui/logged-out", "/ui/nothing", "/authorize"} {
+	for _, path := range []string{oauth.WellKnownAuthorizationServer, "/nothing", "/ui/logged-out", "/ui/nothing", "/authorize"} {
 		h := do(secure, "GET", path, "").Header()
 		if h.Get("X-Content-Type-Options") != "nosniff" || h.Get("X-Frame-Options") != "DENY" || h.Get("Referrer-Policy") != "same-origin" ||
 			h.Get("Strict-Transport-Security") == "" || h.Get("Cross-Origin-Opener-Policy") != "" {
@@ -110,7 +110,7 @@ func TestHeadersOnEveryAnswer(t *testing.T) {
 		t.Errorf("page: %v", page)
 	}
 	plain := newHandler(t, Config{Issuer: "http://127.0.0.1:8080", Endpoints: allEndpoints()})
-	if h := do(plain, "GET", "http://127.0.0.1:8080/jwks.json", "").Header(); h.Get("Strict-Transport-Security") != "" {
+	if h := do(plain, "GET", "http://127.0.0.1:8080"+oauth.WellKnownAuthorizationServer, "").Header(); h.Get("Strict-Transport-Security") != "" {
 		t.Error("HSTS without TLS")
 	}
 }

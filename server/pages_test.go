@@ -211,6 +211,7 @@ func TestErrorPagesSayWhatToDo(t *testing.T) {
 		advice string
 	}{
 		{oauth.InvalidClient.Errorf("unknown"), 400, "Remove this server in your app, add it again"},
+		{(&oauth.Error{Code: oauth.ErrorCode{Name: "invalid_client", Status: 400}, Description: "unknown"}), 400, "Remove this server in your app, add it again"},
 		{oauth.InvalidRedirectURI.Errorf("not registered"), 400, "not sent there"},
 		{oauth.InteractionExpired.Errorf("gone"), 400, "connect again"},
 		{oauth.Forbidden.Errorf("other browser"), 403, "another browser"},

@@ -41,7 +41,6 @@ type face struct {
 	pages     *pages
 	cookies   cookies
 	begins    *oauth.Limiter
-	answers   *repeats
 }
 
 // New makes the handler of the public listener.
@@ -78,7 +77,6 @@ func newFace(cfg Config) (*face, error) {
 		log:       cfg.Log,
 		metrics:   cfg.Metrics,
 		begins:    oauth.NewLimiter(perMinute, time.Minute, perMinute, limitedAddresses),
-		answers:   newRepeats(),
 	}
 	if f.log == nil {
 		f.log = slog.Default()

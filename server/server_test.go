@@ -108,12 +108,11 @@ func TestIssuerPathComesBehindWellKnownAndBeforeEndpoints(t *testing.T) {
 		"/tenant1/.well-known/oauth-authorization-server": 200,
 		"/.well-known/oauth-authorization-server":         404,
 		"/.well-known/authzen-configuration/tenant1":      200,
-		"/tenant1/jwks.json":                              200,
-		"/jwks.json":                                      404,
-		"/tenant1/token":                                  405,
-		"/token":                                          404,
-		"/ui/login":                                       404,
-		"/tenant1/ui/logged-out":                          200,
+		"/jwks.json":             404,
+		"/tenant1/token":         405,
+		"/token":                 404,
+		"/ui/login":              404,
+		"/tenant1/ui/logged-out": 200,
 	} {
 		if w := do(h, "GET", path, ""); w.Code != want {
 			t.Errorf("%s: status %d, want %d", path, w.Code, want)
@@ -129,7 +128,7 @@ func TestWrongMethodNamesTheRightOnes(t *testing.T) {
 			t.Errorf("%s: %d, Allow %q", path, w.Code, w.Header().Get("Allow"))
 		}
 	}
-	if w := do(h, "HEAD", "/jwks.json", ""); w.Code != http.StatusOK {
+	if w := do(h, "HEAD", oauth.WellKnownAuthorizationServer, ""); w.Code != http.StatusOK {
 		t.Errorf("HEAD of a document: %d", w.Code)
 	}
 	if w := do(h, "HEAD", "/authorize", ""); w.Code != http.StatusMethodNotAllowed {
@@ -159,7 +158,7 @@ func TestOnlyOwnHostsAreAnswered(t *testing.T) {
 		{"http://127.0.0.1:8080", []string{"::1"}, "[::1]:8080", 200},
 	} {
 		h := newHandler(t, Config{Issuer: c.issuer, Hosts: c.hosts, Endpoints: allEndpoints()})
-		r := httptest.NewRequest("GET", "/jwks.json", nil)
+		r := httptest.NewRequest("GET", oauth.WellKnownAuthorizationServer, nil)
 		r.Host = c.host
 		r.Header.Set("X-Forwarded-Host", "auth.example")
 		w := httptest.NewRecorder()
