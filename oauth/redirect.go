@@ -43,9 +43,6 @@ type Target struct {
 	kind       RedirectKind
 }
 
-// Param is one query parameter that a redirect carries.
-type Param struct{ Name, Value string }
-
 // ProveRedirect compares what was sent with what the client registered, byte for byte (OAuth 2.1 §2.3.1, §4.1.1). The one exception is
 // the port of a loopback redirect (§8.4.2, RFC 8252 §7.3), also for localhost, because MCP clients rely on it. "" stands for the only registered one.
 func ProveRedirect(c *Client, sent string) (Target, error) {
@@ -113,8 +110,9 @@ func validPort(text string) bool {
 	return err == nil && n > 0 && text[0] != '0'
 }
 
-// URL is the redirect with parameters appended behind an existing query (RFC 6749 §3.1.2). Parameters without a value are left out.
-func (t Target) URL(params ...Param) string {
+// URL is the redirect with parameters (name, value, name, value …) appended behind an existing query (RFC 6749 §3.1.2).
+// Parameters without a value are left out.
+func (t Target) URL(pairs ...string) string {
 	var b strings.Builder
 	b.WriteString(t.uri)
 	separator := "?"
@@ -124,11 +122,11 @@ func (t Target) URL(params ...Param) string {
 			separator = ""
 		}
 	}
-	for _, p := range params {
-		if p.Value == "" {
+	for pair := range slices.Chunk(pairs, 2) {
+		if len(pair) < 2 || pair[1] == "" {
 			continue
 		}
-		b.WriteString(separator + url.QueryEscape(p.Name) + "=" + url.QueryEscape(p.Value))
+		b.WriteString(separator + url.QueryEscape(pair[0]) + "=" + url.QueryEscape(pair[1]))
 		separator = "&"
 	}
 	return b.String()
@@ -139,6 +137,9 @@ func (t Target) Loopback() bool { return t.kind == RedirectLoopback }
 
 // Registered is the registered URI that the target matched; it may differ in the loopback port.
 func (t Target) Registered() string { return t.registered }
+
+// Sent is the URI as it was sent, or the only registered one if none was.
+func (t Target) Sent() string { return t.uri }
 
 // Kind is where the redirect leads.
 func (t Target) Kind() RedirectKind { return t.kind }
