@@ -2,11 +2,47 @@ package oauth
 
 import (
 	"context"
+	"errors"
+	"net/netip"
+	"sync"
 	"time"
+
+	"portcullis/oauth/jose"
 )
 
+// How a password login is named in tokens (RFC 8176 §2; the acr is our own word).
+const (
+	acrPassword = "pwd"
+	amrPassword = "pwd"
+)
+
+// LoginConfig is what LoginEndpoint needs.
+type LoginConfig struct {
+	Users        UserReader
+	Sessions     SessionReader
+	Interactions InteractionReader
+	Failures     FailureReader
+	Ledger       Ledger
+	ServerKey    []byte
+	SessionTTL   time.Duration
+}
+
 // LoginEndpoint logs people in and out.
-type LoginEndpoint struct{}
+type LoginEndpoint struct {
+	cfg       LoginConfig
+	passwords *passwords
+	forms     formTokens
+	turns     turns
+}
+
+// NewLogin builds the endpoint.
+func NewLogin(cfg LoginConfig) (*LoginEndpoint, error) {
+	p, err := newPasswords()
+	if err != nil {
+		return nil, err
+	}
+	return &LoginEndpoint{cfg: cfg, passwords: p, forms: formTokens{jose.Derive(cfg.ServerKey, "form tokens")}, turns: turns{names: map[string]*turn{}}}, nil
+}
 
 // LoginForm is what the login form posts. Without InteractionID the login is for the account page.
 type LoginForm struct {
@@ -23,17 +59,213 @@ type LoggedIn struct {
 }
 
 // Begin makes a form token for a login without interaction, bound to the browser cookie.
-func (e *LoginEndpoint) Begin(ctx context.Context, b Browser) (formToken, browserID string, err error) {
-	return "", "", ServerError.Errorf("not built yet")
+func (e *LoginEndpoint) Begin(_ context.Context, b Browser) (formToken, browserID string, err error) {
+	browserID = b.ID
+	if len(browserID) < 26 || len(browserID) > 128 {
+		browserID = NewSecret()
+	}
+	return e.forms.make("login", browserID), browserID, nil
 }
 
 // Login checks the password and opens a session with a new id. A wrong user or password is AccessDenied with one
 // text for both; too many tries are SlowDown with RetryAfter.
 func (e *LoginEndpoint) Login(ctx context.Context, b Browser, f LoginForm) (LoggedIn, error) {
-	return LoggedIn{}, ServerError.Errorf("not built yet")
+	interaction, err := e.checkForm(ctx, b, f)
+	if err != nil {
+		return LoggedIn{}, err
+	}
+	name := CanonicalUsername(f.Username)
+	if name == "" || len(name) > 200 {
+		return LoggedIn{}, wrongLogin()
+	}
+	done, ok := e.turns.take(name)
+	if !ok {
+		return LoggedIn{}, SlowDown.Errorf("too many logins for this account at the same time; try again in a few seconds").After(5 * time.Second)
+	}
+	defer done()
+	user, err := e.prove(ctx, b, name, f.Password)
+	if err != nil {
+		return LoggedIn{}, err
+	}
+	return e.open(ctx, b, user, interaction)
 }
 
-// Logout ends the browser's session. formToken is Account's.
+func (e *LoginEndpoint) checkForm(ctx context.Context, b Browser, f LoginForm) (*Interaction, error) {
+	if f.InteractionID == "" {
+		return nil, e.forms.check("login", b.ID, f.FormToken)
+	}
+	i, err := e.cfg.Interactions.Interaction(ctx, f.InteractionID)
+	if errors.Is(err, ErrNotFound) || err == nil && !time.Now().Before(i.ExpiresAt) {
+		return nil, InteractionExpired.Errorf("this login has expired; go back to the application and start again")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := i.sameBrowser(b); err != nil {
+		return nil, err
+	}
+	return i, i.sameForm(f.FormToken)
+}
+
+func wrongLogin() *Error {
+	return AccessDenied.Errorf("user name or password is wrong").For("wrong_password")
+}
+
+// prove checks the delay, then the password. Known and unknown names cost the same work and the same writes.
+func (e *LoginEndpoint) prove(ctx context.Context, b Browser, name, password string) (*User, error) {
+	keys := failureKeys(name, b.IP)
+	for i, key := range keys {
+		count, last, err := e.cfg.Failures.Failures(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		if wait := time.Until(last.Add(loginDelay(count, i))); wait > 0 {
+			return nil, SlowDown.Errorf("too many wrong passwords; try again in %d seconds", int(wait.Seconds())+1).For("login_delay").After(wait)
+		}
+	}
+	user, err := e.cfg.Users.UserByName(ctx, name)
+	stored := ""
+	switch {
+	case err == nil && !user.Disabled:
+		stored = user.PasswordHash
+	case err != nil && !errors.Is(err, ErrNotFound):
+		return nil, err
+	}
+	ok, err := e.passwords.verify(ctx, stored, password)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		return user, nil
+	}
+	now := time.Now().Truncate(time.Second)
+	changes := []Change{CountFailure{Key: keys[0], At: now}, CountFailure{Key: keys[1], At: now}}
+	if user != nil {
+		changes = append(changes, e.event(ctx, user, EventLogin, OutcomeDenied, "wrong_password"))
+	}
+	if err := e.cfg.Ledger.Commit(ctx, changes...); err != nil {
+		return nil, err
+	}
+	return nil, wrongLogin()
+}
+
+// open makes a session with a new id, so that none can be fixed beforehand, and binds the interaction to it.
+func (e *LoginEndpoint) open(ctx context.Context, b Browser, user *User, i *Interaction) (LoggedIn, error) {
+	now := time.Now().Truncate(time.Second)
+	id := NewSecret()
+	s := Session{Hash: HashSecret(id), UserID: user.ID, AuthTime: now, ACR: acrPassword, AMR: []string{amrPassword}, ExpiresAt: now.Add(e.cfg.SessionTTL)}
+	changes := []Change{SaveSession{s}, e.event(ctx, user, EventLogin, OutcomeOK, "")}
+	if b.SessionID != "" {
+		changes = append(changes, EndSession{HashSecret(b.SessionID)})
+	}
+	for _, key := range failureKeys(user.Name, b.IP) {
+		changes = append(changes, ForgetFailures{key})
+	}
+	if i != nil {
+		i.SessionHash = s.Hash
+		changes = append(changes, SaveInteraction{*i})
+	}
+	if err := e.cfg.Ledger.Commit(ctx, changes...); err != nil {
+		if errors.Is(err, ErrConflict) {
+			return LoggedIn{}, InteractionExpired.Errorf("this login was finished meanwhile; go back to the application and start again")
+		}
+		return LoggedIn{}, err
+	}
+	return LoggedIn{SessionID: id, ExpiresAt: s.ExpiresAt}, nil
+}
+
+// Logout ends the browser's session. formToken is the account page's.
 func (e *LoginEndpoint) Logout(ctx context.Context, b Browser, formToken string) error {
-	return ServerError.Errorf("not built yet")
+	if err := e.forms.check("account", b.SessionID, formToken); err != nil {
+		return err
+	}
+	changes := []Change{EndSession{HashSecret(b.SessionID)}}
+	_, user, err := liveSession(ctx, e.cfg.Sessions, e.cfg.Users, b.SessionID)
+	switch {
+	case err == nil:
+		changes = append(changes, e.event(ctx, user, EventLogout, OutcomeOK, ""))
+	case !errors.Is(err, ErrNotFound):
+		return err
+	}
+	return e.cfg.Ledger.Commit(ctx, changes...)
+}
+
+func (e *LoginEndpoint) event(ctx context.Context, u *User, typ, outcome, reason string) Event {
+	rc := RequestFrom(ctx)
+	return Event{Time: rc.Time, Type: typ, Outcome: outcome, Reason: reason, SubjectID: u.ID, Username: u.Name, IP: rc.IP, RequestID: rc.RequestID}
+}
+
+// failureKeys are the two counters of a login: the person at one place, and the person anywhere. They are hashed, or a
+// password typed into the wrong field would be kept.
+func failureKeys(name, ip string) [2]string {
+	return [2]string{"place:" + hexOf(HashSecret(name+"|"+ipBlock(ip))), "user:" + hexOf(HashSecret(name))}
+}
+
+// ipBlock is the /24 or /64 that an address lies in.
+func ipBlock(ip string) string {
+	addr, err := netip.ParseAddr(ip)
+	if err != nil {
+		return "?"
+	}
+	bits := 64
+	if addr = addr.Unmap(); addr.Is4() {
+		bits = 24
+	}
+	prefix, err := addr.Prefix(bits)
+	if err != nil {
+		return "?"
+	}
+	return prefix.String()
+}
+
+// loginDelay grows with the failures and never locks for good: at one place up to 15 minutes, for a person anywhere up to
+// 5 seconds, so that a stranger cannot keep the owner out (DESIGN §9).
+func loginDelay(failures, counter int) time.Duration {
+	free, longest := 3, 15*time.Minute
+	if counter == 1 {
+		free, longest = 10, 5*time.Second
+	}
+	if failures <= free {
+		return 0
+	}
+	return min(time.Second<<min(failures-free-1, 20), longest)
+}
+
+// turns lets one login per name run at a time, or parallel guesses would all read the counter before any writes it.
+type turns struct {
+	mu    sync.Mutex
+	names map[string]*turn
+}
+
+type turn struct {
+	running sync.Mutex
+	callers int
+}
+
+// maxWaiting logins of one name may wait for their turn.
+const maxWaiting = 8
+
+// take waits for the name's turn; false when too many wait already.
+func (t *turns) take(name string) (done func(), ok bool) {
+	t.mu.Lock()
+	x := t.names[name]
+	if x == nil {
+		x = &turn{}
+		t.names[name] = x
+	}
+	if x.callers > maxWaiting {
+		t.mu.Unlock()
+		return nil, false
+	}
+	x.callers++
+	t.mu.Unlock()
+	x.running.Lock()
+	return func() {
+		x.running.Unlock()
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if x.callers--; x.callers == 0 {
+			delete(t.names, name)
+		}
+	}, true
 }

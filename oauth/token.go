@@ -1,9 +1,102 @@
 package oauth
 
-import "context"
+import (
+	"context"
+	"errors"
+	"net/url"
+	"time"
+)
+
+// GrantType is one grant_type: one file, enabled by one line in a list in cmd.
+type GrantType interface {
+	// Name is the value of grant_type.
+	Name() string
+	// ClientAuth says which clients may use it.
+	ClientAuth() ClientRule
+	// Prove reads what the request presents and says what it authorizes. It changes nothing: what it spends comes back in Spend.
+	Prove(ctx context.Context, r TokenRequest) (*Authorization, error)
+}
+
+// ClientRule says how a client must be known for a grant type.
+type ClientRule int
+
+// The client rules.
+const (
+	ClientAny          ClientRule = iota // public or confidential
+	ClientConfidential                   // only with a secret or key
+)
+
+// TokenRequest is a token request whose client is proven.
+type TokenRequest struct {
+	Form   url.Values // every parameter once, but resource
+	Client *Client
+}
+
+// Authorization is what any grant type proves.
+type Authorization struct {
+	GrantType string
+	Stage     Stage
+	Client    *Client
+	Subject   Subject
+	Actors    []Actor
+	Resource  *Resource
+	Ceiling   Scopes // what was consented or is allowed at most
+	Asked     Scopes
+	Consented Scopes
+	Grant     *Grant
+	Family    *Family // nil for client_credentials
+	JKT       string
+	Authn     Authentication
+	NotAfter  time.Time // zero = no further limit
+	Refresh   RefreshPlan
+	Spend     []Change
+	Event     string // the type of the audit event
+
+	minted accessClaims
+}
+
+// TokenConfig is what TokenEndpoint needs.
+type TokenConfig struct {
+	Clients   ClientResolver
+	Auth      *ClientAuthenticator
+	Policy    ScopePolicy
+	Issuer    *Issuer
+	Ledger    Ledger
+	AccessTTL time.Duration
+	Grants    []GrantType
+	MaxStale  time.Duration // how old a client id metadata document may be at this endpoint when it cannot be fetched
+}
 
 // TokenEndpoint is the pipeline that every grant type goes through (RFC 6749 §3.2).
-type TokenEndpoint struct{}
+type TokenEndpoint struct {
+	cfg    TokenConfig
+	gate   scopeGate
+	grants map[string]GrantType
+}
+
+// NewToken builds the endpoint from its list of grant types.
+func NewToken(cfg TokenConfig) (*TokenEndpoint, error) {
+	e := &TokenEndpoint{cfg: cfg, gate: scopeGate{policy: cfg.Policy, accessTTL: cfg.AccessTTL}, grants: map[string]GrantType{}}
+	for _, g := range cfg.Grants {
+		if e.grants[g.Name()] != nil {
+			return nil, errors.New("token: grant type " + g.Name() + " is there twice")
+		}
+		e.grants[g.Name()] = g
+	}
+	if len(e.grants) == 0 {
+		return nil, errors.New("token: at least one grant type is needed")
+	}
+	return e, nil
+}
+
+// GrantTypes are the names of the enabled grant types, in the order of the list.
+func (e *TokenEndpoint) GrantTypes() []string {
+	var names []string
+	for _, g := range e.cfg.Grants {
+		names = append(names, g.Name())
+	}
+	return names
+}
 
 // TokenResponse is RFC 6749 §5.1.
 type TokenResponse struct {
@@ -14,7 +107,140 @@ type TokenResponse struct {
 	Scope        string `json:"scope"`
 }
 
-// Token answers a token request.
+// Token answers a token request. The steps are here, once and in order, so that no grant type can forget one.
 func (e *TokenEndpoint) Token(ctx context.Context, r DirectRequest) (*TokenResponse, error) {
-	return nil, ServerError.Errorf("not built yet")
+	if err := checkOnce(r.Form); err != nil {
+		return nil, err
+	}
+	name := r.Form.Get("grant_type")
+	if name == "" {
+		return nil, InvalidRequest.Errorf("grant_type is missing")
+	}
+	client, err := e.cfg.Auth.Authenticate(ctx, e.cfg.Clients, r, e.cfg.MaxStale)
+	if err != nil {
+		return nil, err
+	}
+	grant := e.grants[name]
+	switch {
+	case grant == nil:
+		return nil, UnsupportedGrantType.Errorf("this server does not know the grant type %q", cut(name, 80))
+	case !client.MayUse(name):
+		return nil, UnauthorizedClient.Errorf("the client is not registered for the grant type %q", name)
+	case grant.ClientAuth() == ClientConfidential && client.Public():
+		return nil, UnauthorizedClient.Errorf("the grant type %q needs a client with a secret", name)
+	}
+	return settle(ctx, e.cfg.Ledger, func() (*TokenResponse, []Change, error) {
+		return e.try(ctx, grant, TokenRequest{Form: r.Form, Client: client})
+	})
+}
+
+func (e *TokenEndpoint) try(ctx context.Context, grant GrantType, r TokenRequest) (*TokenResponse, []Change, error) {
+	a, err := grant.Prove(ctx, r)
+	if err != nil {
+		return nil, nil, err
+	}
+	decided, err := e.gate.grantScopes(ctx, a.scopeRequest(), a.Ceiling)
+	if err != nil {
+		return nil, nil, a.refused(ctx, decided.Decision, AsError(err))
+	}
+	a.Refresh.Issue = a.Refresh.Issue && decided.Refresh
+	out, minted, err := e.cfg.Issuer.Mint(a, decided)
+	if err != nil {
+		return nil, nil, err
+	}
+	changes := append(a.Spend, minted...)
+	if a.Grant != nil {
+		changes = append(changes, TouchGrant{ID: a.Grant.ID, At: time.Now().Truncate(time.Second)})
+	}
+	return out, append(changes, a.event(ctx, decided.Decision)), nil
+}
+
+func (a *Authorization) scopeRequest() ScopeRequest {
+	r := ScopeRequest{Stage: a.Stage, GrantType: a.GrantType, Subject: a.Subject, Actors: a.Actors, Client: a.Client, Resource: a.Resource,
+		Requested: a.Asked, Offline: a.Refresh.Issue, Consented: a.Consented, Authn: a.Authn}
+	if a.Family != nil && a.Stage == StageRefresh {
+		r.Granted = a.Family.Scopes
+	}
+	return r
+}
+
+// event is the audit row of an issued token.
+func (a *Authorization) event(ctx context.Context, d ScopeDecision) Event {
+	scopes, _ := ParseScopes(a.minted.Scope)
+	ev := a.row(ctx, d)
+	ev.Type, ev.Outcome, ev.JTI, ev.Scopes = a.Event, OutcomeOK, a.minted.ID, scopes
+	return ev
+}
+
+func (a *Authorization) row(ctx context.Context, d ScopeDecision) Event {
+	rc := RequestFrom(ctx)
+	ev := Event{Time: rc.Time, SubjectID: a.Subject.ID, Username: a.Subject.Username, ClientID: a.Client.ID, ResourceID: a.Resource.ID,
+		DecisionID: d.ID, Rules: d.Rules, Revision: d.Revision, IP: rc.IP, RequestID: rc.RequestID, Detail: map[string]string{"grant_type": a.GrantType}}
+	if a.Grant != nil {
+		ev.GrantID = a.Grant.ID
+	}
+	if a.Family != nil {
+		ev.FamilyID = a.Family.ID
+	}
+	return ev
+}
+
+// refused records the denial of a proven request; when policy says so the grant ends with it.
+func (a *Authorization) refused(ctx context.Context, d ScopeDecision, e *Error) *Error {
+	ev := a.row(ctx, d)
+	ev.Type, ev.Outcome, ev.Reason = EventTokenRefused, OutcomeDenied, e.ReasonOrCode()
+	e = e.Costing(ev)
+	if d.EndGrant && a.Grant != nil {
+		end := ev
+		end.Type, end.Outcome, end.Reason = EventGrantEnded, OutcomeOK, "policy"
+		e = e.Costing(EndGrant{ID: a.Grant.ID, Reason: "policy", At: ev.Time}, end)
+	}
+	return e
+}
+
+// checkOnce refuses repeated parameters (RFC 6749 §3.2); resource may repeat (RFC 8707 §2).
+func checkOnce(form url.Values) error {
+	for name, values := range form {
+		if len(values) > 1 && name != "resource" {
+			return InvalidRequest.Errorf("the parameter %q is there %d times; send it once", cut(name, 40), len(values))
+		}
+	}
+	return nil
+}
+
+// cut shortens text from outside for a message.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return s[:n] + "…"
+}
+
+// tokenResource is the resource of a token request: inherited when it is not named, else it must be the authorized one
+// (RFC 8707 §2.2). It is checked before anything is spent.
+func tokenResource(directory ResourceDirectory, form url.Values, authorized string) (*Resource, error) {
+	for _, asked := range nonEmpty(form["resource"]) {
+		canonical, err := CanonicalResource(asked)
+		if err != nil {
+			return nil, InvalidTarget.Errorf("%v", err)
+		}
+		if canonical != authorized {
+			return nil, InvalidTarget.Errorf("the resource %q is not the one that was authorized", cut(asked, 200))
+		}
+	}
+	r, ok := directory.ResourceByID(authorized)
+	if !ok {
+		return nil, InvalidGrant.Errorf("the resource of this grant is no longer served").For("resource_gone")
+	}
+	return r, nil
+}
+
+func nonEmpty(values []string) []string {
+	var out []string
+	for _, v := range values {
+		if v != "" {
+			out = append(out, v)
+		}
+	}
+	return out
 }

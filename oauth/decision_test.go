@@ -1,0 +1,84 @@
+package oauth_test
+
+import (
+	"strings"
+	"testing"
+
+	"portcullis/oauth"
+)
+
+func TestDecisions(t *testing.T) {
+	w := newWorld(t, "")
+	all := w.tokens()
+	read, err := w.exchange(w.consented("alice", authorizeParams("scope", "tools:weather.read")).Get("code"))
+	must(t, err)
+	for name, c := range map[string]struct {
+		token, tool string
+		args        map[string]any
+		allow       bool
+		reason      string
+		status      int
+	}{
+		"allowed":                       {all.AccessToken, "get_weather", map[string]any{"city": "Bern"}, true, "allowed", 0},
+		"a misspelled argument":         {all.AccessToken, "get_weather", map[string]any{"ctiy": "Bern"}, false, "arguments_invalid", 0},
+		"an argument of another type":   {all.AccessToken, "get_weather", map[string]any{"city": true}, false, "arguments_invalid", 0},
+		"missing arguments":             {all.AccessToken, "get_weather", nil, false, "arguments_invalid", 0},
+		"a tool outside the catalogue":  {all.AccessToken, "rm_rf", nil, false, "tool_unknown", 0},
+		"garbage instead of a token":    {"garbage", "get_weather", map[string]any{"city": "Bern"}, false, "invalid_token", 401},
+		"a refresh token":               {all.RefreshToken, "get_weather", map[string]any{"city": "Bern"}, false, "invalid_token", 401},
+		"a scope that is missing":       {read.AccessToken, "crm_update", nil, false, "insufficient_scope", 403},
+		"a token with another last bit": {all.AccessToken + "=", "get_weather", map[string]any{"city": "Bern"}, false, "invalid_token", 401},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := w.call(c.token, c.tool, c.args)
+			if r.Decision != c.allow || r.Context.Reason != c.reason || r.Context.EvaluationID == "" {
+				t.Fatalf("%+v", r)
+			}
+			got := 0
+			if r.Context.Challenge != nil {
+				got = r.Context.Challenge.Status
+			}
+			if got != c.status {
+				t.Errorf("challenge %+v", r.Context.Challenge)
+			}
+		})
+	}
+	r := w.call(read.AccessToken, "crm_update", nil)
+	header := r.Context.Challenge.WWWAuthenticate
+	if !strings.HasPrefix(header, `Bearer error="insufficient_scope"`) || !strings.Contains(header, `scope="tools:crm.write"`) || strings.Count(header, "scope=") != 1 || strings.Count(header, "error=") != 1 {
+		t.Errorf("challenge %s", header)
+	}
+}
+
+func TestDecisionCallers(t *testing.T) {
+	w := newWorld(t, "")
+	token := w.tokens().AccessToken
+	ask := func(auth string, r oauth.EvaluationRequest) (*oauth.EvaluationResponse, error) {
+		return w.decide.Evaluate(w.ctx, auth, r)
+	}
+	request := func(subject *oauth.AuthZENSubject) oauth.EvaluationRequest {
+		return oauth.EvaluationRequest{Subject: subject, Action: &oauth.AuthZENAction{Name: "tools/call"}, Context: map[string]any{"access_token": token},
+			Resource: &oauth.AuthZENResource{Type: "tool", ID: "get_weather", Properties: map[string]any{"arguments": map[string]any{"city": "Bern"}}}}
+	}
+	for _, auth := range []string{"", "Bearer wrong", basic("demo", "wrong"), basic("demo", otherSecret), "Bearer " + token} {
+		_, err := ask(auth, request(nil))
+		refused(t, err, "invalid_client", "")
+	}
+	r, err := ask(basic("other", otherSecret), request(nil))
+	must(t, err)
+	if r.Decision || r.Context.Reason != "invalid_token" {
+		t.Errorf("C17: a token for another server: %+v", r)
+	}
+	r, err = ask(basic("demo", demoSecret), request(&oauth.AuthZENSubject{Type: "identity", ID: "somebody-else"}))
+	must(t, err)
+	if r.Decision || r.Context.Reason != "subject_mismatch" {
+		t.Errorf("%+v", r)
+	}
+	untold := request(&oauth.AuthZENSubject{Type: "identity", ID: "alice"})
+	untold.Context = nil
+	r, err = ask(basic("demo", demoSecret), untold)
+	must(t, err)
+	if r.Decision {
+		t.Errorf("a call without a token was allowed: %+v", r)
+	}
+}

@@ -1,0 +1,70 @@
+package oauth
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestPasswordHashes(t *testing.T) {
+	hash, err := HashPassword("correct horse")
+	if err != nil || !strings.HasPrefix(hash, "$argon2id$v=19$m=19456,t=2,p=1$") {
+		t.Fatal(hash, err)
+	}
+	p, err := newPasswords()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		stored, password string
+		want             bool
+	}{
+		"right":                  {hash, "correct horse", true},
+		"wrong":                  {hash, "correct horsE", false},
+		"empty":                  {hash, "", false},
+		"unknown user":           {"", "correct horse", false},
+		"longer than the limit":  {hash, strings.Repeat("x", 2000), false},
+		"empty and unknown user": {"", "", false},
+	} {
+		if ok, err := p.verify(context.Background(), c.stored, c.password); ok != c.want || err != nil {
+			t.Errorf("%s: %v, %v", name, ok, err)
+		}
+	}
+	for _, bad := range []string{"plain", "$argon2i$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA", "$argon2id$v=16$m=8,t=1,p=1$c2FsdA$aGFzaA", "$argon2id$v=19$m=99999999,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA", "$argon2id$v=19$m=8,t=1,p=1$*$aGFzaGhhc2hoYXNoaGFzaA"} {
+		if CheckPasswordHash(bad) == nil {
+			t.Errorf("%q accepted", bad)
+		}
+		if ok, err := p.verify(context.Background(), bad, "x"); ok || err == nil {
+			t.Errorf("%q verified: %v, %v", bad, ok, err)
+		}
+	}
+}
+
+func TestLoginDelayGrowsAndEnds(t *testing.T) {
+	for _, c := range []struct {
+		failures, counter int
+		want              time.Duration
+	}{
+		{0, 0, 0}, {3, 0, 0}, {4, 0, time.Second}, {5, 0, 2 * time.Second}, {8, 0, 16 * time.Second}, {1000, 0, 15 * time.Minute},
+		{10, 1, 0}, {11, 1, time.Second}, {1000, 1, 5 * time.Second},
+	} {
+		if got := loginDelay(c.failures, c.counter); got != c.want {
+			t.Errorf("loginDelay(%d, %d) = %v, want %v", c.failures, c.counter, got, c.want)
+		}
+	}
+}
+
+func TestFailureKeysShareOneSpelling(t *testing.T) {
+	a := failureKeys(CanonicalUsername(" Alice "), "203.0.113.7")
+	b := failureKeys(CanonicalUsername("ALICE"), "203.0.113.99")
+	if a != b {
+		t.Error("two spellings of one name from one network count apart")
+	}
+	if c := failureKeys("alice", "203.0.114.7"); c[0] == a[0] || c[1] != a[1] {
+		t.Error("another network must have its own counter, and share the person's")
+	}
+	if c := failureKeys("alice", "::ffff:203.0.113.7"); c != a {
+		t.Error("an IPv4-mapped address counts apart")
+	}
+}
