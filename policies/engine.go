@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,7 +32,8 @@ type Engine struct {
 	log      *slog.Logger
 
 	current   atomic.Pointer[generation]
-	abandoned atomic.Int32 // evaluations that went on after the backstop
+	slots     chan struct{} // evaluations that run at a time
+	abandoned atomic.Int32  // evaluations that went on after the backstop
 
 	reloading sync.Mutex // one reload at a time; guards lastErr
 	lastErr   error
@@ -59,7 +61,8 @@ type Status struct {
 // New loads the policies. A directory with any problem or a failing test is an error, a *LoadError if the
 // author can mend it.
 func New(ctx context.Context, c Config) (*Engine, error) {
-	e := &Engine{dir: c.Dir, defaults: c.Defaults, deadline: c.Deadline, log: c.Log}
+	e := &Engine{dir: c.Dir, defaults: c.Defaults, deadline: c.Deadline, log: c.Log,
+		slots: make(chan struct{}, max(2, runtime.GOMAXPROCS(0)))}
 	if e.deadline <= 0 {
 		e.deadline = DefaultDeadline
 	}

@@ -14,6 +14,9 @@ import (
 // maxAbandoned is how many evaluations may go on after the backstop before new ones are refused.
 const maxAbandoned = 8
 
+// maxWait is how long an evaluation may wait for a slot.
+const maxWait = time.Second
+
 // result is what an evaluation gave.
 type result struct {
 	value ast.Value
@@ -39,6 +42,10 @@ func (e *Engine) evaluate(g *generation, k kind, input ast.Value, at time.Time) 
 	if e.abandoned.Load() >= maxAbandoned {
 		return result{err: fmt.Errorf("refused: %d evaluations have not stopped at their deadline", maxAbandoned)}
 	}
+	if !e.takeSlot() {
+		return result{err: fmt.Errorf("refused: no evaluation could begin within %s", maxWait)}
+	}
+	defer func() { <-e.slots }()
 	query := g.queries[k]
 	cancel := topdown.NewCancel()
 	done := make(chan result, 1)
@@ -70,6 +77,24 @@ func (e *Engine) evaluate(g *generation, k kind, input ast.Value, at time.Time) 
 		e.abandoned.Add(-1)
 	}()
 	return result{err: fmt.Errorf("the evaluation did not stop %s after its deadline and was abandoned", e.deadline)}
+}
+
+// takeSlot waits until a core is likely to be free. Without it a burst of calls would share the cores, and the
+// deadline of each would count the others' work.
+func (e *Engine) takeSlot() bool {
+	select {
+	case e.slots <- struct{}{}:
+		return true
+	default:
+	}
+	timer := time.NewTimer(maxWait)
+	defer timer.Stop()
+	select {
+	case e.slots <- struct{}{}:
+		return true
+	case <-timer.C:
+		return false
+	}
 }
 
 func run(query rego.PreparedEvalQuery, input ast.Value, at time.Time, cancel topdown.Cancel) result {
