@@ -152,5 +152,5 @@ func fault(err error) error {
 	case errors.Is(err, sql.ErrNoRows):
 		return oauth.ErrNotFound
 	}
-	return fmt.Errorf("%w: %w", oauth.ErrUnavailable, err)
+	return fmt.Errorf("%w: %w", oauth.ErrUnavailable, damage(err))
 }

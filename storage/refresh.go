@@ -40,7 +40,7 @@ func rotateRefresh(t *tx, c oauth.RotateRefresh) error {
 	if err != nil {
 		return err
 	}
-	err = t.run(`UPDATE refresh_tokens SET successor = NULL WHERE family_id = $1 AND generation < $2 AND successor IS NOT NULL`, family, generation)
+	err = t.run(`UPDATE refresh_tokens SET successor = NULL WHERE family_id = $1 AND generation = $2 AND successor IS NOT NULL`, family, generation-1)
 	if err != nil {
 		return err
 	}
