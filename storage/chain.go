@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"slices"
 )
 
 // chainEnd is the last row of the audit chain.
@@ -65,10 +64,19 @@ func (c *chain) append(t *tx, at int64, kind string, body []byte) error {
 	return nil
 }
 
+// saveEnd moves the head record.
 func (c *chain) saveEnd(t *tx) error {
-	return t.run(`INSERT INTO audit_head (id, seq, mac, seal) VALUES (1, $1, $2, $3)
-		ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, mac = excluded.mac, seal = excluded.seal`,
-		c.end.seq, c.end.mac, c.endSeal(c.end))
+	n, err := t.exec(`UPDATE audit_head SET seq = $1, mac = $2, seal = $3 WHERE id = 1`, c.end.seq, c.end.mac, c.endSeal(c.end))
+	if err == nil && n == 0 {
+		return fmt.Errorf("%w: %w", errChain, errHeadSeal)
+	}
+	return err
+}
+
+// firstEnd makes the head record of an empty audit.
+func (c *chain) firstEnd(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO audit_head (id, seq, mac, seal) VALUES (1, $1, $2, $3)`, c.end.seq, c.end.mac, c.endSeal(c.end))
+	return err
 }
 
 // querier is a *sql.DB or a *sql.Conn.
@@ -89,27 +97,22 @@ func (c *chain) load(ctx context.Context, db querier) error {
 	return nil
 }
 
-// readEnd reads the head record and the number of the last row in one query, so that both are of the same moment.
-// Without a head record the chain ends before its first row.
+// readEnd reads the head record and the number of the last row in one query, so that both are of the same moment. The record is
+// made with the database, so a missing one was removed.
 func (c *chain) readEnd(ctx context.Context, db querier) (end chainEnd, last int64, err error) {
-	var seq sql.NullInt64
 	var seal []byte
-	err = db.QueryRowContext(ctx, `SELECT m.last, h.seq, h.mac, h.seal
-		FROM (SELECT coalesce(max(seq), 0) AS last FROM audit) m LEFT JOIN audit_head h ON h.id = 1`).Scan(&last, &seq, &end.mac, &seal)
+	err = db.QueryRowContext(ctx, `SELECT m.last, coalesce(h.seq, 0), h.mac, h.seal
+		FROM (SELECT coalesce(max(seq), 0) AS last FROM audit) m LEFT JOIN audit_head h ON h.id = 1`).Scan(&last, &end.seq, &end.mac, &seal)
 	if err != nil {
 		return end, last, damage(err)
 	}
-	if !seq.Valid {
-		return chainEnd{mac: slices.Clone(c.seals.genesis)}, last, nil
-	}
-	end.seq = seq.Int64
 	if !hmac.Equal(seal, c.endSeal(end)) {
 		return end, last, fmt.Errorf("%w: %w", ErrCorrupt, errHeadSeal)
 	}
 	return end, last, nil
 }
 
-var errHeadSeal = errors.New("the record of where the audit ends was changed")
+var errHeadSeal = errors.New("the record of where the audit ends was changed or removed; restore a backup")
 
 func disagreement(end chainEnd, last int64) string {
 	switch {

@@ -50,7 +50,8 @@ func TestHousekeeping(t *testing.T) {
 			oauth.CountFailure{Key: "k", At: start},
 			oauth.SaveClient{Client: oauth.Client{ID: "never used", ExpiresAt: in(time.Hour)}},
 			oauth.SaveClient{Client: oauth.Client{ID: "used", ExpiresAt: in(time.Hour)}}, oauth.TouchClient{ID: "used", At: start},
-			oauth.SaveClient{Client: oauth.Client{ID: "c1", ExpiresAt: in(time.Hour)}}, // has a grant
+			oauth.SaveClient{Client: oauth.Client{ID: "used", ExpiresAt: in(time.Hour)}}, // registered again
+			oauth.SaveClient{Client: oauth.Client{ID: "c1", ExpiresAt: in(time.Hour)}},   // has a grant
 			family("live", 365*day), refresh("live"), family("ended", 365*day), refresh("ended"), family("expired", day), refresh("expired"),
 			oauth.EndFamily{ID: "ended", At: start},
 			oauth.RotateRefresh{Hash: digest("live"), UsedAt: start, WindowEnds: in(5 * time.Minute), Sealed: []byte("sealed"),

@@ -69,13 +69,8 @@ func fill(ctx context.Context, c Config, draft string) error {
 		return err
 	}
 	err = migrate(ctx, db, 0, func(tx *sql.Tx, number int) error {
-		rows := map[string]string{}
 		if number == 1 {
-			rows = map[string]string{metaID: id, metaKey: hexSum(s.check, id), metaKind: kind(c.Demo),
-				metaCreated: strconv.FormatInt(time.Now().Unix(), 10)}
-		}
-		for name, value := range rows {
-			if err := setMeta(ctx, tx, name, value); err != nil {
+			if err := firstRows(ctx, tx, c, s, id); err != nil {
 				return err
 			}
 		}
@@ -85,6 +80,18 @@ func fill(ctx context.Context, c Config, draft string) error {
 		return err
 	}
 	return db.Close()
+}
+
+// firstRows are what a database has from its beginning.
+func firstRows(ctx context.Context, tx *sql.Tx, c Config, s *seals, id string) error {
+	for name, value := range map[string]string{
+		metaID: id, metaKey: hexSum(s.check, id), metaKind: kind(c.Demo), metaCreated: strconv.FormatInt(time.Now().Unix(), 10),
+	} {
+		if err := setMeta(ctx, tx, name, value); err != nil {
+			return err
+		}
+	}
+	return newChain(s, c.Instance).firstEnd(ctx, tx)
 }
 
 func setMeta(ctx context.Context, tx *sql.Tx, name, value string) error {

@@ -234,6 +234,26 @@ func TestClosedStoreAnswersUnavailable(t *testing.T) {
 	}
 }
 
+func TestCloseEmptiesTheLogBesideAReader(t *testing.T) {
+	c := testConfig(t)
+	s := open(t, c)
+	commit(t, s, oauth.Event{Type: oauth.EventLogin})
+	r, err := OpenReader(t.Context(), c.Path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(c.Path + "-wal"); err != nil || info.Size() != 0 {
+		t.Errorf("the log: %v, %v", info, err)
+	}
+	if rows, err := r.Audit().Tail(t.Context(), 9); err != nil || len(rows) != 1 {
+		t.Errorf("%v %+v", err, rows)
+	}
+}
+
 func TestReaderBesideAServer(t *testing.T) {
 	c := testConfig(t)
 	s := open(t, c)

@@ -62,7 +62,7 @@ func (a Audit) Verify(ctx context.Context, progress func(done, total int64)) (Ve
 	}
 	switch problem := disagreement(end, last); {
 	case headBroken:
-		report.Bad = &BadRow{last, "the record of where the audit ends was changed, so rows may be missing after it"}
+		report.Bad = &BadRow{last, "the record of where the audit ends was changed or removed, so rows may be missing after it"}
 	case problem != "":
 		report.Bad = &BadRow{min(end.seq, last) + 1, problem}
 	case !hmac.Equal(end.mac, c.end.mac):

@@ -171,6 +171,9 @@ func TestAFailedGroupAnswersAllAndRecovers(t *testing.T) {
 			if got := s.Stats(); got.FailedGroups != 1 || got.Healthy {
 				t.Errorf("%+v", got)
 			}
+			if _, _, kept := s.clients.get("c"); kept {
+				t.Error("a client is still cached although nobody knows what was stored")
+			}
 			verified(t, s.Reader, 1)
 			if err := s.Ping(t.Context()); err != nil {
 				t.Errorf("ping after recovery: %v", err)
