@@ -1,0 +1,53 @@
+package main
+
+import (
+	"portcullis/oauth"
+)
+
+// configured are the objects of the file as oauth stores them. What check has accepted cannot fail here.
+func (c *Config) configured() (oauth.Configured, error) {
+	var out oauth.Configured
+	for _, x := range c.Clients {
+		out.Clients = append(out.Clients, x.client())
+	}
+	for _, x := range c.Users {
+		out.Users = append(out.Users, oauth.User{Name: x.Name, Groups: x.Groups, PasswordHash: string(x.PasswordHash)})
+	}
+	for _, x := range c.Resources {
+		r, err := x.resource()
+		if err != nil {
+			return out, err
+		}
+		out.Resources = append(out.Resources, r)
+	}
+	return out, nil
+}
+
+func (c ClientConfig) client() oauth.Client {
+	return oauth.Client{ID: c.ID, Name: c.Name, RedirectURIs: c.RedirectURIs, AuthMethods: []string{c.AuthMethod},
+		GrantTypes: []string{"authorization_code", "refresh_token"}, SecretHashes: hashes(c.Secret)}
+}
+
+func (r ResourceConfig) resource() (oauth.Resource, error) {
+	id, err := oauth.CanonicalResource(r.ID)
+	out := oauth.Resource{ID: id, Key: r.Key, Name: r.Name, SecretHashes: hashes(r.Secret, r.PreviousSecret), Baseline: oauth.NewScopes(r.BaselineScopes...)}
+	for _, s := range r.Scopes {
+		out.Scopes = append(out.Scopes, oauth.ScopeInfo(s))
+	}
+	for _, t := range r.Tools {
+		out.Tools = append(out.Tools, oauth.Tool{Name: t.Name, Title: t.Title, Description: t.Description, Scopes: oauth.NewScopes(t.Scopes...),
+			Annotations: oauth.Annotations(t.Annotations), InputSchema: t.InputSchema})
+	}
+	return out, err
+}
+
+// hashes are the stored forms of secrets; an empty one is none.
+func hashes(secrets ...secret) [][]byte {
+	var out [][]byte
+	for _, s := range secrets {
+		if s != "" {
+			out = append(out, oauth.HashSecret(string(s)))
+		}
+	}
+	return out
+}

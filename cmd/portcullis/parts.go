@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"time"
+
+	"portcullis/oauth"
+)
+
+// Sessions. On loopback http cookies are not told apart by port, so a session there is short and not remembered.
+const (
+	sessionTTL         = 12 * time.Hour
+	loopbackSessionTTL = 15 * time.Minute
+)
+
+func (p *parts) sessionTTL() time.Duration {
+	if p.config.loopback() {
+		return loopbackSessionTTL
+	}
+	return sessionTTL
+}
+
+// syncConfigured puts the objects of the file into the database and the resources in force.
+func (p *parts) syncConfigured(ctx context.Context) error {
+	objects, err := p.config.configured()
+	if err != nil {
+		return err
+	}
+	if err := oauth.SyncConfigured(ctx, p.store, objects); err != nil {
+		return err
+	}
+	resources, err := p.store.Resources(ctx)
+	if err != nil {
+		return err
+	}
+	if p.catalogue, err = oauth.NewCatalogue(resources); err != nil {
+		return badConfig("%w", err)
+	}
+	return nil
+}
+
+// loadCertificate reads the TLS files anew. A pair that does not fit leaves the old one in force.
+func (p *parts) loadCertificate() error {
+	if p.config.TLS.Cert == "" {
+		return nil
+	}
+	pair, err := tls.LoadX509KeyPair(string(p.config.TLS.Cert), string(p.config.TLS.Key))
+	if err != nil {
+		return badConfig("tls: %w", err)
+	}
+	p.certificate.Store(&pair)
+	return nil
+}
+
+// reload reads policies and certificate anew. What fails leaves the last good one in force; both outcomes of the policies
+// are audited.
+func (p *parts) reload(ctx context.Context) error {
+	report, err := p.engine.Reload(ctx, p.catalogue.Resources())
+	var noted error
+	if err != nil || report.Changed {
+		noted = p.noteRevision(ctx, err)
+	}
+	if err == nil && report.Changed {
+		p.config.log.Info("policies activated", "revision", report.Revision, "files", report.Files, "tests", report.Tests, "took", report.Took)
+	}
+	return errors.Join(err, noted, p.loadCertificate())
+}
+
+// noteRevision records which policies are in force, or that new ones were refused.
+func (p *parts) noteRevision(ctx context.Context, refused error) error {
+	event := oauth.Event{Time: time.Now().Truncate(time.Second), Type: oauth.EventPolicyActivated, Outcome: oauth.OutcomeOK, Revision: p.engine.Status().Revision}
+	if refused != nil {
+		event.Type, event.Outcome, event.Reason = oauth.EventPolicyRefused, oauth.OutcomeFailed, "policy_load_error"
+	}
+	return p.store.Commit(ctx, event)
+}
+
+// checks are what /readyz asks.
+func (p *parts) checks() map[string]func(context.Context) error {
+	return map[string]func(context.Context) error{
+		"storage": p.store.Ping,
+		"draining": func(context.Context) error {
+			if p.draining.Load() {
+				return errors.New("the server is ending")
+			}
+			return nil
+		},
+		"keys": func(context.Context) error {
+			if len(p.keys.JWKS()) == 0 {
+				return fmt.Errorf("there is no signing key")
+			}
+			return nil
+		},
+	}
+}

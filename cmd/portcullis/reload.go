@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// quiet is how long the policy folder must rest before it is read: an editor or a checkout writes many files.
+const quiet = 200 * time.Millisecond
+
+// reloader calls reload for every cause of a new policy generation: a change in the folder, SIGHUP, a change of the
+// catalogue. One at a time, so that the last cause wins.
+type reloader struct {
+	folder    string          // "" = there is none to watch
+	catalogue <-chan struct{} // the catalogue has changed
+	reload    func(context.Context) error
+	log       *slog.Logger
+}
+
+// run goes on until ctx ends. A reload that fails changes nothing and is not tried again before the next cause.
+func (r *reloader) run(ctx context.Context) error {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		return err
+	}
+	defer watcher.Close()
+	if err := watchTree(watcher, r.folder); err != nil {
+		return err
+	}
+	rest := time.NewTimer(quiet)
+	rest.Stop() // nothing has changed yet
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case event := <-watcher.Events:
+			if event.Has(fsnotify.Create) { // a new folder must be watched too
+				if err := watchTree(watcher, event.Name); err != nil {
+					r.log.Warn("policy folder not watched", "path", event.Name, "error", err)
+				}
+			}
+			if event.Op != fsnotify.Chmod {
+				rest.Reset(quiet)
+			}
+		case err := <-watcher.Errors: // events were lost, so anything may have changed
+			r.log.Warn("policy folder events lost", "error", err)
+			rest.Reset(quiet)
+		case <-rest.C:
+			r.try(ctx, "files")
+		case <-hangup:
+			r.try(ctx, "SIGHUP")
+		case <-r.catalogue:
+			r.try(ctx, "catalogue")
+		}
+	}
+}
+
+func (r *reloader) try(ctx context.Context, cause string) {
+	if err := r.reload(ctx); err != nil {
+		r.log.Error("policies not reloaded, the last good ones stay in force", "cause", cause, "error", err)
+	}
+}
+
+// watchTree watches a folder and all below it. Files and what has vanished again are left alone.
+func watchTree(watcher *fsnotify.Watcher, root string) error {
+	if root == "" {
+		return nil
+	}
+	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return err
+		case d.IsDir():
+			return watcher.Add(path)
+		}
+		return nil
+	})
+}

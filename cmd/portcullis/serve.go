@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/term"
+
+	"portcullis/server"
+)
+
+// Times of the server's life.
+const (
+	drainTime         = 10 * time.Second // for answers under way when the server ends
+	housekeepingEvery = time.Minute
+)
+
+func (a *app) serveCommand() *cobra.Command {
+	flags := map[string]*string{}
+	c := &cobra.Command{Use: "serve", Short: "Run the server", Args: args(cobra.NoArgs)}
+	for key, help := range map[string]string{"issuer": "over issuer of the configuration", "listen": "over listen", "admin_listen": "over admin_listen",
+		"database": "over database", "policies": "over policies"} {
+		flags[key] = c.Flags().String(flagName(key), "", help)
+	}
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		given := map[string]string{}
+		for key, value := range flags {
+			if c.Flags().Changed(flagName(key)) {
+				given[key] = *value
+			}
+		}
+		config, err := a.load(given)
+		if err != nil {
+			return err
+		}
+		return a.serve(c.Context(), config)
+	}
+	return c
+}
+
+// serve runs until ctx ends, and then ends in order.
+func (a *app) serve(ctx context.Context, config Config) error {
+	config.log = a.logger(slog.LevelInfo)
+	for _, w := range config.warnings {
+		fmt.Fprintln(a.stderr, "warning:", w)
+	}
+	parts, err := wire(ctx, config)
+	if err != nil {
+		return err
+	}
+	listeners, err := listen(&config)
+	if err != nil {
+		return errors.Join(err, parts.store.Close())
+	}
+	fmt.Fprintf(a.stderr, "portcullis is ready: issuer %s, listening on %s, admin http://%s, policies %s\n",
+		config.Issuer, listeners.public.Addr(), listeners.admin.Addr(), parts.engine.Status().Revision)
+	return parts.run(ctx, listeners)
+}
+
+// logger writes for people on a terminal and for machines elsewhere.
+func (a *app) logger(level slog.Level) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
+	if file, ok := a.stderr.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		return slog.New(slog.NewTextHandler(a.stderr, options))
+	}
+	return slog.New(slog.NewJSONHandler(a.stderr, options))
+}
+
+// listeners are the open sockets of a server.
+type listeners struct {
+	public, admin, socket net.Listener
+}
+
+// listen opens all sockets, or none.
+func listen(c *Config) (l listeners, err error) {
+	defer func() {
+		if err != nil {
+			l.close()
+		}
+	}()
+	if l.public, err = net.Listen("tcp", c.Listen); err != nil {
+		return l, badConfig("listen: %w", err)
+	}
+	if l.admin, err = net.Listen("tcp", c.AdminListen); err != nil {
+		return l, badConfig("admin_listen: %w", err)
+	}
+	l.socket, err = listenSocket(string(c.AdminSocket))
+	return l, err
+}
+
+func (l listeners) close() {
+	for _, one := range []net.Listener{l.public, l.admin, l.socket} {
+		if one != nil {
+			one.Close()
+		}
+	}
+}
+
+// run serves until ctx ends or a listener fails. It ends in order: readyz says no, answers under way are finished, then the
+// admin listener goes, then the database is emptied into its file and closed.
+func (p *parts) run(ctx context.Context, l listeners) error {
+	public, admin, socket := p.servers()
+	work, stop := context.WithCancel(ctx)
+	defer stop()
+	var group errgroup.Group
+	start := func(serve func() error) {
+		group.Go(func() error {
+			defer stop() // one that fails ends them all
+			if err := serve(); !errors.Is(err, http.ErrServerClosed) {
+				return err
+			}
+			return nil
+		})
+	}
+	start(func() error {
+		if public.TLSConfig != nil {
+			return public.ServeTLS(l.public, "", "")
+		}
+		return public.Serve(l.public)
+	})
+	start(func() error { return admin.Serve(l.admin) })
+	start(func() error { return socket.Serve(l.socket) })
+	start(func() error { return p.watch(work) })
+	start(func() error { p.keepHouse(work); return nil })
+
+	<-work.Done()
+	p.draining.Store(true)
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	var problems []error
+	for _, s := range []*http.Server{public, socket, admin} {
+		if err := s.Shutdown(drain); err != nil {
+			problems = append(problems, err, s.Close())
+		}
+	}
+	problems = append(problems, group.Wait(), p.store.Close())
+	return errors.Join(problems...)
+}
+
+func (p *parts) servers() (public, admin, socket *http.Server) {
+	public = server.HTTPServer("", p.public)
+	if p.certificate.Load() != nil {
+		public.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return p.certificate.Load(), nil
+		}}
+	}
+	admin = server.HTTPServer("", p.admin)
+	socket = server.HTTPServer("", adminSocketHandler(people{p.store}, p.config.log))
+	return public, admin, socket
+}
+
+// watch reloads policies and certificate whenever there is cause.
+func (p *parts) watch(ctx context.Context) error {
+	r := &reloader{folder: string(p.config.Policies), reload: p.reload, log: p.config.log}
+	return r.run(ctx)
+}
+
+// keepHouse clears away what has outlived its use and rotates keys that are due.
+func (p *parts) keepHouse(ctx context.Context) {
+	tick := time.NewTicker(housekeepingEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if _, err := p.store.Housekeeping(ctx); err != nil && ctx.Err() == nil {
+			p.config.log.Error("housekeeping failed and is tried again", "error", err)
+		}
+		if err := p.keys.RotateDue(ctx); err != nil && ctx.Err() == nil {
+			p.config.log.Error("key rotation failed and is tried again", "error", err)
+		}
+	}
+}

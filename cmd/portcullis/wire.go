@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net/http"
+	"sync/atomic"
+
+	"portcullis/oauth"
+	"portcullis/policies"
+	"portcullis/server"
+	"portcullis/storage"
+)
+
+// parts is the running whole, from the bottom to the top.
+type parts struct {
+	config      Config
+	store       *storage.Store
+	catalogue   *oauth.Catalogue
+	engine      *policies.Engine
+	keys        *oauth.Keys
+	public      http.Handler
+	admin       http.Handler
+	certificate atomic.Pointer[tls.Certificate] // nil = no TLS
+	draining    atomic.Bool
+}
+
+// wire builds everything from the configuration, bottom up. What it returns is ready to serve; the caller ends it with run
+// or closes the store.
+func wire(ctx context.Context, c Config) (p *parts, err error) {
+	key, err := serverKey(&c)
+	if err != nil {
+		return nil, err
+	}
+	p = &parts{config: c}
+	if p.store, err = storage.Open(ctx, storage.Config{Path: string(c.Database), ServerKey: key, Demo: c.demo}); err != nil {
+		return nil, openError(err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.store.Close())
+		}
+	}()
+	if err = p.loadCertificate(); err != nil {
+		return nil, err
+	}
+	if err = p.syncConfigured(ctx); err != nil {
+		return nil, err
+	}
+	p.engine, err = policies.New(ctx, policies.Config{Dir: string(c.Policies), Defaults: c.Policy.Defaults == "on", Deadline: c.Policy.Deadline,
+		Catalogue: p.catalogue.Resources(), Log: c.log})
+	if err != nil {
+		return nil, badConfig("policies do not load:\n%w", err)
+	}
+	if err = p.noteRevision(ctx, nil); err != nil {
+		return nil, err
+	}
+	if p.keys, err = oauth.NewKeys(ctx, oauth.KeysConfig{Reader: p.store, Ledger: p.store, ServerKey: key}); err != nil {
+		return nil, err
+	}
+	endpoints, err := p.endpoints(key)
+	if err != nil {
+		return nil, err
+	}
+	metrics := server.NewMetrics(server.MetricsConfig{
+		Commits:  func() float64 { return float64(p.store.Stats().Commits) },
+		Groups:   func() float64 { return float64(p.store.Stats().Groups) },
+		Revision: func() string { return p.engine.Status().Revision },
+	})
+	p.public, err = server.New(server.Config{Issuer: c.Issuer, Endpoints: endpoints, Hosts: c.Hosts, TrustedProxies: c.TrustedProxies, Log: c.log, Metrics: metrics})
+	if err != nil {
+		return nil, err
+	}
+	p.admin, err = server.NewAdmin(server.AdminConfig{Checks: p.checks(), Metrics: metrics, Log: c.log})
+	return p, err
+}
+
+// endpoints are the parts of the protocol that are on. A grant type is on when it stands in the list.
+func (p *parts) endpoints(key []byte) (e oauth.Endpoints, err error) {
+	c, store := &p.config, p.store
+	clients := storedClients{store}
+	issuer, err := oauth.NewIssuer(oauth.IssuerConfig{Issuer: c.Issuer, Keys: p.keys, ServerKey: key,
+		RefreshIdle: c.Tokens.RefreshIdle, RefreshAbsolute: c.Tokens.RefreshAbsolute, ReuseGrace: c.Tokens.ReuseGrace})
+	if err != nil {
+		return e, err
+	}
+	authenticator := oauth.NewClientAuthenticator()
+	tokens := oauth.NewTokenChecker(issuer, store)
+	e.Authorization = oauth.NewAuthorization(oauth.AuthorizationConfig{Issuer: c.Issuer, Clients: clients, Resources: p.catalogue, Users: store, Sessions: store,
+		Interactions: store, Grants: store, Policy: p.engine, Ledger: store, AccessTTL: c.Tokens.AccessTTL, RefreshAbsolute: c.Tokens.RefreshAbsolute})
+	if e.Login, err = oauth.NewLogin(oauth.LoginConfig{Users: store, Sessions: store, Interactions: store, Failures: store, Ledger: store,
+		ServerKey: key, SessionTTL: p.sessionTTL()}); err != nil {
+		return e, err
+	}
+	e.Account = oauth.NewAccount(oauth.AccountConfig{Login: e.Login, Users: store, Sessions: store, Grants: store, Clients: store, Resources: p.catalogue, Ledger: store})
+	if e.Token, err = oauth.NewToken(oauth.TokenConfig{Clients: clients, Auth: authenticator, Policy: p.engine, Issuer: issuer, Ledger: store, AccessTTL: c.Tokens.AccessTTL,
+		Grants: []oauth.GrantType{
+			oauth.AuthorizationCode{Codes: store, Users: store, Resources: p.catalogue, RefreshAbsolute: c.Tokens.RefreshAbsolute},
+			oauth.RefreshToken{Refreshes: store, Users: store, Resources: p.catalogue, Issuer: issuer},
+		}}); err != nil {
+		return e, err
+	}
+	e.Revocation = oauth.NewRevocation(oauth.RevocationConfig{Clients: clients, Auth: authenticator, Refreshes: store, Issuer: issuer, Ledger: store})
+	e.Introspection = oauth.NewIntrospection(oauth.IntrospectionConfig{Resources: p.catalogue, Auth: authenticator, Tokens: tokens})
+	e.Decision = oauth.NewDecider(oauth.DeciderConfig{Issuer: c.Issuer, Catalogue: p.catalogue, Auth: authenticator, Tokens: tokens, Clients: clients,
+		Policy: p.engine, Scopes: p.engine, Ledger: store, ServerKey: key})
+	e.Metadata, err = oauth.NewMetadata(oauth.MetadataConfig{Issuer: c.Issuer, Keys: p.keys, Resources: p.catalogue, CIMD: false}, e)
+	return e, err
+}
