@@ -57,9 +57,10 @@ type DirectRequest struct {
 	DPoP          []string   // DPoP headers (RFC 9449), for later
 }
 
-// ClientResolver finds clients of every kind. It fetches a client id metadata document only when the stored copy is
-// older than maxStale; AnyAge never fetches. A client that does not exist is ErrNotFound; one that cannot be had now or is refused is
-// an *Error. Disabled and expired clients are ErrNotFound.
+// ClientResolver finds clients of every kind. A client id metadata document is fetched when it is not stored or its freshness has ended;
+// when the fetch fails, the stored copy serves for maxStale beyond that. AnyAge never fetches; Fresh also asks today's policy about a
+// copy that is still fresh. A client that does not exist is ErrNotFound; one that cannot be had now or is refused is an *Error.
+// Disabled and expired clients are ErrNotFound.
 type ClientResolver interface {
 	Client(ctx context.Context, id string, maxStale time.Duration) (*Client, error)
 }

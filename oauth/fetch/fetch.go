@@ -111,6 +111,9 @@ func New(cfg Config) *Client {
 	return &Client{cfg: cfg, slots: make(chan struct{}, maxParallel), public: newHTTP(cfg, guard.Safe), loopback: newHTTP(cfg, onlyLoopback)}
 }
 
+// Listed tells whether the operator listed the exact URL as one that may lie on loopback.
+func (c *Client) Listed(rawURL string) bool { return slices.Contains(c.cfg.LoopbackURLs, rawURL) }
+
 type control = func(network, address string, _ syscall.RawConn) error
 
 func newHTTP(cfg Config, check control) *http.Client {
@@ -155,7 +158,7 @@ func (c *Client) Get(ctx context.Context, rawURL string) (*Document, error) {
 	request.Header.Set("Accept-Encoding", "identity")
 	request.Header.Set("User-Agent", c.cfg.UserAgent)
 	client := c.public
-	if slices.Contains(c.cfg.LoopbackURLs, rawURL) {
+	if c.Listed(rawURL) {
 		client = c.loopback
 	}
 	response, err := client.Do(request)
