@@ -124,6 +124,9 @@ const (
 // Tail reads the last n rows, oldest first.
 func (a Audit) Tail(ctx context.Context, n int) ([]AuditRow, error) {
 	rows, err := list(ctx, a.reader, scanAudit, `SELECT `+auditColumns+` FROM audit ORDER BY seq DESC LIMIT $1`, n)
+	for i := range rows {
+		rows[i].decode()
+	}
 	slices.Reverse(rows)
 	return rows, err
 }
@@ -131,8 +134,22 @@ func (a Audit) Tail(ctx context.Context, n int) ([]AuditRow, error) {
 // Since goes through the rows after seq, oldest first, to the end of the audit. An error ends it.
 func (a Audit) Since(ctx context.Context, seq int64) iter.Seq2[AuditRow, error] {
 	return func(yield func(AuditRow, error) bool) {
+		for row, err := range a.sealed(ctx, seq) {
+			if err == nil {
+				row.decode()
+			}
+			if !yield(row, err) {
+				return
+			}
+		}
+	}
+}
+
+// sealed is Since without decoding the events, which takes longer than everything else.
+func (a Audit) sealed(ctx context.Context, seq int64) iter.Seq2[AuditRow, error] {
+	return func(yield func(AuditRow, error) bool) {
 		for {
-			page, err := a.page(ctx, seq)
+			page, err := list(ctx, a.reader, scanAudit, `SELECT `+auditColumns+` FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2`, seq, auditPage)
 			if err != nil {
 				yield(AuditRow{}, err)
 				return
@@ -150,17 +167,13 @@ func (a Audit) Since(ctx context.Context, seq int64) iter.Seq2[AuditRow, error] 
 	}
 }
 
-func (a Audit) page(ctx context.Context, after int64) ([]AuditRow, error) {
-	return list(ctx, a.reader, scanAudit, `SELECT `+auditColumns+` FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2`, after, auditPage)
-}
-
 // Export writes the rows after seq as JSON lines and returns the number of the last one. progress may be nil.
 func (a Audit) Export(ctx context.Context, w io.Writer, seq int64, progress func(done, total int64)) (int64, error) {
 	total, err := a.count(ctx)
 	if err != nil {
 		return seq, err
 	}
-	for row, err := range a.Since(ctx, seq) {
+	for row, err := range a.sealed(ctx, seq) {
 		if err != nil {
 			return seq, err
 		}
@@ -193,17 +206,20 @@ func (a Audit) count(ctx context.Context) (int64, error) {
 }
 
 func scanAudit(r row) (a AuditRow, err error) {
-	if err := r.Scan(&a.Seq, &a.Instance, &a.at, &a.Event.Type, &a.body, &a.MAC); err != nil {
-		return a, err
-	}
+	err = r.Scan(&a.Seq, &a.Instance, &a.at, &a.Event.Type, &a.body, &a.MAC)
 	a.Event.Time = time.Unix(a.at, 0).UTC()
+	return a, err
+}
+
+// decode fills in the event from the body. A body that cannot be read is no error here: Verify names it.
+func (r *AuditRow) decode() {
 	var b auditBody
-	if err := json.Unmarshal([]byte(a.body), &b); err != nil {
-		b = auditBody{Reason: "unreadable"} // Verify tells more
+	if err := json.Unmarshal([]byte(r.body), &b); err != nil {
+		b = auditBody{Reason: "unreadable"}
 	}
-	e := &a.Event
-	e.Outcome, e.Reason, e.SubjectID, e.Username, e.ClientID, e.ResourceID = b.Outcome, b.Reason, b.SubjectID, b.Username, b.ClientID, b.ResourceID
-	e.GrantID, e.FamilyID, e.JTI, e.Scopes, e.Action, e.Tool = b.GrantID, b.FamilyID, b.JTI, b.Scopes, b.Action, b.Tool
-	e.DecisionID, e.Rules, e.Revision, e.IP, e.RequestID, e.Detail = b.DecisionID, b.Rules, b.Revision, b.IP, b.RequestID, b.Detail
-	return a, nil
+	r.Event = oauth.Event{
+		Time: r.Event.Time, Type: r.Event.Type, Outcome: b.Outcome, Reason: b.Reason, SubjectID: b.SubjectID, Username: b.Username,
+		ClientID: b.ClientID, ResourceID: b.ResourceID, GrantID: b.GrantID, FamilyID: b.FamilyID, JTI: b.JTI, Scopes: b.Scopes, Action: b.Action,
+		Tool: b.Tool, DecisionID: b.DecisionID, Rules: b.Rules, Revision: b.Revision, IP: b.IP, RequestID: b.RequestID, Detail: b.Detail,
+	}
 }

@@ -73,7 +73,7 @@ func (a Audit) Verify(ctx context.Context, progress func(done, total int64)) (Ve
 
 // walk follows the chain up to the row upTo.
 func (a Audit) walk(ctx context.Context, c *chain, upTo int64, report *VerifyReport, progress func(done, total int64)) error {
-	for row, err := range a.Since(ctx, 0) {
+	for row, err := range a.sealed(ctx, 0) {
 		if err != nil {
 			return err
 		}
