@@ -118,7 +118,7 @@ func (e *AccountEndpoint) ChangePassword(ctx context.Context, b Browser, formTok
 	}
 	switch {
 	case user.Source == SourceConfig:
-		return AccessDenied.Errorf("this account lives in the configuration file; change its password_hash there")
+		return AccessDenied.Errorf("the password of this account is kept in the configuration of the server; ask the person who runs it")
 	case new != again:
 		return AccessDenied.Errorf("the two new passwords differ; type the same one twice")
 	}
