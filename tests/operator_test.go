@@ -1,0 +1,282 @@
+package tests
+
+import (
+	"bufio"
+	"encoding/json"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// C12, X5, X7: after everything that can be issued was issued, none of it can be read in the log, the database or the audit.
+func TestNoSecretIsLeftBehind(t *testing.T) {
+	t.Parallel()
+	s := start(t, "main.yaml", nil)
+	b := s.browser(t)
+	q := ask()
+	page, path := b.consentPage(q)
+	secrets := map[string]string{"form token": page.field("form_token"), "password": password, "state": q.state, "verifier": q.verifier,
+		"resource secret": officeSecret, "client secret": webSecret}
+	home, err := url.Parse(s.issuer + "/ui/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range b.client.Jar.Cookies(home) {
+		secrets["cookie "+c.Name] = c.Value
+	}
+	secrets["code"] = b.answer(page, path, "allow", scopeCalendar).want(303).location().Query().Get("code")
+	tokens := b.post("/token", q.redemption(secrets["code"])).want(200)
+	next := b.refresh("cli", tokens.text("refresh_token")).want(200)
+	b.refresh("cli", tokens.text("refresh_token")).want(200) // the successor was kept, sealed
+	b.decide(tokens.text("access_token"), "calendar_list", `{"day":"canary-argument-value"}`).wantDecision(true, "allowed")
+	b.post("/token", q.redemption("canary-wrong-code-000000000"), "Authorization", basic("web", "canary-wrong-secret-0000")).want(400)
+	b.post("/introspect", url.Values{"token": {"canary-wrong-token-00000000"}}, "Authorization", basic(officeKey, "canary-wrong-secret-1111")).want(401)
+	b.post("/revoke", url.Values{"client_id": {"cli"}, "token": {next.text("refresh_token")}}).want(200)
+	for name, value := range map[string]string{"access token": tokens.text("access_token"), "second access token": next.text("access_token"), "refresh token": tokens.text("refresh_token"),
+		"second refresh token": next.text("refresh_token"), "argument value": "canary-argument-value", "wrong code": "canary-wrong-code", "wrong secret": "canary-wrong-secret",
+		"wrong token": "canary-wrong-token"} {
+		secrets[name] = value
+	}
+	s.stop()
+	audit, errs, code := s.command("audit", "export")
+	if code != 0 || !strings.Contains(audit, "decision") {
+		t.Fatalf("audit export: exit %d %s", code, errs)
+	}
+	places := map[string]string{"log": s.log.String(), "audit": audit}
+	files, err := filepath.Glob(filepath.Join(s.dir, "portcullis.*"))
+	if err != nil || len(files) < 2 {
+		t.Fatal("no database:", files, err)
+	}
+	for _, f := range files {
+		if strings.HasSuffix(f, ".yaml") || strings.HasSuffix(f, ".key") {
+			continue
+		}
+		data, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		places[filepath.Base(f)] = string(data)
+	}
+	for name, value := range secrets {
+		if value == "" {
+			t.Errorf("no %s was issued, so this test proves nothing", name)
+			continue
+		}
+		for place, text := range places {
+			// The raw parameters of a request that nobody has answered yet are stored; this one was answered.
+			if strings.Contains(text, value) {
+				t.Errorf("the %s can be read in the %s", name, place)
+			}
+		}
+	}
+}
+
+// auditTypes counts the rows of the audit by type and outcome.
+func (s *server) auditTypes() map[string]int {
+	s.t.Helper()
+	out, errs, code := s.command("audit", "export")
+	if code != 0 {
+		s.t.Fatalf("audit export: exit %d %s", code, errs)
+	}
+	counts := map[string]int{}
+	for lines := bufio.NewScanner(strings.NewReader(out)); lines.Scan(); {
+		var row map[string]any
+		if err := json.Unmarshal(lines.Bytes(), &row); err != nil {
+			s.t.Fatalf("%v in %s", err, lines.Text())
+		}
+		counts[textOf(row["type"])+" "+textOf(row["outcome"])]++
+	}
+	return counts
+}
+
+// Every answer is on record, and the record shows when somebody changed it (AS-58, X6).
+func TestTheAuditHasEveryAnswer(t *testing.T) {
+	t.Parallel()
+	s := start(t, "main.yaml", nil)
+	b := s.browser(t)
+	q := ask()
+	code := b.code(q)
+	tokens := b.post("/token", q.redemption(code)).want(200)
+	b.decide(tokens.text("access_token"), "calendar_list", `{}`).wantDecision(true, "allowed")
+	b.decide(tokens.text("access_token"), "transfer", `{"amount":5000}`).wantDecision(false, "limit_exceeded")
+	b.decide("garbage", "transfer", `{"amount":5000}`).wantDecision(false, "invalid_token")
+	next := b.refresh("cli", tokens.text("refresh_token")).want(200)
+	b.refresh("cli", tokens.text("refresh_token")).want(200)
+	last := b.refresh("cli", next.text("refresh_token")).want(200)
+	b.post("/token", q.redemption(code)).wantError(400, "invalid_grant")
+	b.refresh("cli", last.text("refresh_token")).wantError(400, "invalid_grant")
+	page, path := b.consentPage(q)
+	b.answer(page, path, "deny").want(303)
+	want := map[string]int{"login ok": 1, "consent ok": 1, "consent denied": 1, "token.issued ok": 1, "token.refreshed ok": 2, "token.retried ok": 1, "code.replayed denied": 1,
+		"decision allowed": 1, "decision denied": 2, "policy.activated ok": 1}
+	got := s.auditTypes()
+	for row, n := range want {
+		if got[row] != n {
+			t.Errorf("%d rows %q, want %d; all: %v", got[row], row, n, got)
+		}
+	}
+	if out, errs, code := s.command("audit", "verify"); code != 0 {
+		t.Errorf("audit verify beside the running server: exit %d\n%s%s", code, out, errs)
+	}
+	s.stop()
+	database := filepath.Join(s.dir, "portcullis.db")
+	data, err := os.ReadFile(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := strings.Index(string(data), "limit_exceeded")
+	if at < 0 {
+		t.Fatal("the denial is not in the database file")
+	}
+	data[at] = 'L'
+	if err := os.WriteFile(database, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, errs, code := s.command("audit", "verify"); code != 1 {
+		t.Errorf("one changed letter: audit verify exits %d\n%s%s", code, out, errs)
+	}
+}
+
+// G6: new rules count from one answer to the next; rules that do not load change nothing.
+func TestPoliciesAreReloaded(t *testing.T) {
+	t.Parallel()
+	s := start(t, "main.yaml", nil)
+	b := s.browser(t)
+	token := s.browser(t).tokens(ask(by("carol"), scopes(scopeTransfer))).text("access_token")
+	file := filepath.Join(s.dir, "policies/policy/tools/limit.rego")
+	before, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.decide(token, "transfer", `{"amount":1500}`).wantDecision(false, "limit_exceeded")
+	replace := func(old, new string) {
+		if err := os.WriteFile(file, []byte(strings.Replace(string(before), old, new, 1)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	replace("amount <= 1000", "amount <= 2000")
+	waitFor(t, "the new limit", func() bool { return b.decide(token, "transfer", `{"amount":1500}`).json("decision") == true })
+	for name, broken := range map[string][2]string{
+		"a syntax error":         {"deny contains", "deny contains contains"},
+		"a misspelled input":     {"input.tool.name", "input.tool.nam"},
+		"a rule nobody asks for": {"deny contains", "denny contains"},
+		"a reserved package":     {"package policy.tools.limit", "package mcp.authz.tools"},
+	} {
+		refused := s.auditTypes()["policy.refused failed"]
+		replace(broken[0], broken[1])
+		waitFor(t, "the refusal of "+name, func() bool { return s.auditTypes()["policy.refused failed"] > refused })
+		b.decide(token, "transfer", `{"amount":1500}`).wantDecision(true, "allowed")
+		b.decide(token, "transfer", `{"amount":2500}`).wantDecision(false, "limit_exceeded")
+	}
+	replace("amount <= 1000", "amount <= 10")
+	waitFor(t, "the last limit", func() bool { return b.decide(token, "transfer", `{"amount":15}`).json("decision") == false })
+}
+
+func waitFor(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !done(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s does not come", what)
+		}
+	}
+}
+
+// F26: two servers on one file would each believe to be alone.
+func TestASecondServerOnTheSameDatabaseIsRefused(t *testing.T) {
+	t.Parallel()
+	s := start(t, "main.yaml", nil)
+	_, errs, code := s.command("serve", "--listen", freeAddress(t), "--admin-listen", freeAddress(t))
+	if code == 0 || !strings.Contains(errs, "portcullis.db") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+	s.browser(t).tokens(ask())
+}
+
+// F22: without the server key nothing in the database can be trusted or opened; it is never replaced silently.
+func TestAMissingServerKeyIsNotReplaced(t *testing.T) {
+	t.Parallel()
+	s := start(t, "main.yaml", nil)
+	s.stop()
+	key := filepath.Join(s.dir, "portcullis.key")
+	if err := os.Rename(key, key+".away"); err != nil {
+		t.Fatal(err)
+	}
+	_, errs, code := s.command("serve")
+	if code != 78 || !strings.Contains(errs, "key") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+	if _, err := os.Stat(key); err == nil {
+		t.Error("a new key was made beside the old database")
+	}
+	if err := os.Rename(key+".away", key); err != nil {
+		t.Fatal(err)
+	}
+	s.run()
+}
+
+// A file with ten faults yields exactly ten messages, in the order of the lines, and exit code 78.
+func TestTenFaultsAreTenMessages(t *testing.T) {
+	t.Parallel()
+	_, errs, code := runProgram(t, "", "serve", "--config", "testdata/ten-faults.yaml")
+	if code != 78 {
+		t.Errorf("exit code %d, want 78", code)
+	}
+	line, count := 0, 0
+	for text := range strings.SplitSeq(errs, "\n") {
+		_, rest, ok := strings.Cut(text, "ten-faults.yaml:")
+		if !ok {
+			continue
+		}
+		count++
+		number := 0
+		for _, c := range rest {
+			if c < '0' || c > '9' {
+				break
+			}
+			number = number*10 + int(c-'0')
+		}
+		if number < line {
+			t.Errorf("line %d comes after line %d", number, line)
+		}
+		line = number
+	}
+	if count != 10 {
+		t.Errorf("%d messages, want 10:\n%s", count, errs)
+	}
+}
+
+// The configuration is the owner of its objects: what vanishes from it is out at once, and not deleted.
+func TestAClientThatVanishesFromTheFileIsOut(t *testing.T) {
+	t.Parallel()
+	s := start(t, "main.yaml", nil)
+	b := s.browser(t)
+	gone := b.tokens(ask(func(q *request) { q.client = "cli-two" }))
+	stays := b.tokens(ask())
+	s.stop()
+	text, err := os.ReadFile(s.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kept []string
+	for line := range strings.SplitSeq(string(text), "\n") {
+		if !strings.Contains(line, "id: cli-two") {
+			kept = append(kept, line)
+		}
+	}
+	if err := os.WriteFile(s.config, []byte(strings.Join(kept, "\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.run()
+	if b.active(gone.text("access_token")) {
+		t.Error("the access token lives")
+	}
+	b.refresh("cli-two", gone.text("refresh_token")).wantError(401, "invalid_client")
+	b.get("/authorize?" + ask(func(q *request) { q.client = "cli-two" }).params().Encode()).wantPage(400)
+	if !b.active(stays.text("access_token")) {
+		t.Error("the other client's token died")
+	}
+	b.refresh("cli", stays.text("refresh_token")).want(200)
+}

@@ -1,0 +1,170 @@
+package tests
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// I1…I4: only the server that a token was issued for learns anything about it.
+func TestIntrospectionIsForTheTokensAudienceOnly(t *testing.T) {
+	t.Parallel()
+	s := start(t, "main.yaml", nil)
+	b := s.browser(t)
+	tokens := b.tokens(ask())
+	access := tokens.text("access_token")
+	mine := b.post("/introspect", url.Values{"token": {access}}, "Authorization", basic(officeKey, officeSecret)).want(200)
+	for path, want := range map[string]string{"active": "true", "aud": office, "iss": s.issuer, "scope": scopeCalendar, "client_id": "cli", "username": "alice", "token_type": "Bearer"} {
+		if got := mine.text(path); got != want && !(path == "scope" && withoutOffline(got) == want) {
+			t.Errorf("AS-57: %s is %q, want %q", path, got, want)
+		}
+	}
+	if mine.text("sub") == "" || mine.text("exp") == "" || mine.text("sub") == "alice" {
+		t.Errorf("AS-57: %s", mine.body)
+	}
+	dead := map[string]*answer{
+		"I2 another resource asks":     b.post("/introspect", url.Values{"token": {access}}, "Authorization", basic("notes", notesSecret)),
+		"I4 a refresh token":           b.post("/introspect", url.Values{"token": {tokens.text("refresh_token")}}, "Authorization", basic(officeKey, officeSecret)),
+		"I3 garbage":                   b.post("/introspect", url.Values{"token": {"garbage"}}, "Authorization", basic(officeKey, officeSecret)),
+		"I3 a long one":                b.post("/introspect", url.Values{"token": {strings.Repeat("a.", 9000)}}, "Authorization", basic(officeKey, officeSecret)),
+		"I3 changed signature":         b.post("/introspect", url.Values{"token": {flip(access, -5)}}, "Authorization", basic(officeKey, officeSecret)),
+		"I3 changed claims":            b.post("/introspect", url.Values{"token": {flip(access, len(access)/2)}}, "Authorization", basic(officeKey, officeSecret)),
+		"J13 a newline behind":         b.post("/introspect", url.Values{"token": {access + "\n"}}, "Authorization", basic(officeKey, officeSecret)),
+		"J13 padding behind":           b.post("/introspect", url.Values{"token": {access + "="}}, "Authorization", basic(officeKey, officeSecret)),
+		"J5 alg none":                  b.post("/introspect", url.Values{"token": {unsigned(access)}}, "Authorization", basic(officeKey, officeSecret)),
+		"an unknown hint changes this": b.post("/introspect", url.Values{"token": {"x"}, "token_type_hint": {"foo"}}, "Authorization", basic(officeKey, officeSecret)),
+	}
+	for name, a := range dead {
+		if a.status != 200 || a.body != `{"active":false}` {
+			t.Errorf("%s: %d %s", name, a.status, a.body)
+		}
+	}
+	refused := map[string]*answer{
+		"I1 nobody":             b.post("/introspect", url.Values{"token": {access}}),
+		"I1 wrong secret":       b.post("/introspect", url.Values{"token": {access}}, "Authorization", basic(officeKey, "x")),
+		"I1 empty secret":       b.post("/introspect", url.Values{"token": {access}}, "Authorization", basic(officeKey, "")),
+		"I1 another's secret":   b.post("/introspect", url.Values{"token": {access}}, "Authorization", basic(officeKey, notesSecret)),
+		"I1 unknown resource":   b.post("/introspect", url.Values{"token": {access}}, "Authorization", basic("nobody", "x")),
+		"I1 a public client":    b.post("/introspect", url.Values{"token": {access}, "client_id": {"cli"}}),
+		"I1 a client":           b.post("/introspect", url.Values{"token": {access}}, "Authorization", basic("web", webSecret)),
+		"I1 the token itself":   b.post("/introspect", url.Values{"token": {access}}, "Authorization", "Bearer "+access),
+		"I1 secret in the body": b.post("/introspect", url.Values{"token": {access}, "client_id": {officeKey}, "client_secret": {officeSecret}}),
+	}
+	for name, a := range refused {
+		if a.status != 401 || a.header.Get("WWW-Authenticate") == "" || strings.Contains(a.body, "active") {
+			t.Errorf("%s: %d %s", name, a.status, a.body)
+		}
+	}
+	b.post("/introspect", url.Values{"token": {access}}, "Authorization", "Bearer "+officeSecret).want(200)
+	b.post("/introspect", url.Values{"token": {access}}, "Authorization", basic(url.QueryEscape(office), officeSecret)).want(200)
+	b.post("/introspect", url.Values{"token": {access, access}}, "Authorization", basic(officeKey, officeSecret)).wantError(400, "invalid_request")
+	b.post("/introspect", url.Values{}, "Authorization", basic(officeKey, officeSecret)).wantError(400, "invalid_request")
+}
+
+// flip changes one character of a token; a negative place counts from its end.
+func flip(token string, at int) string {
+	if at < 0 {
+		at += len(token)
+	}
+	c := byte('A')
+	if token[at] == c {
+		c = 'B'
+	}
+	return token[:at] + string(c) + token[at+1:]
+}
+
+// unsigned is the token with "alg":"none" and no signature.
+func unsigned(token string) string {
+	parts := strings.Split(token, ".")
+	return "eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0." + parts[1] + "."
+}
+
+// I6, AS-56: a client ends its own tokens and no others; the effect is there at the next request.
+func TestRevocation(t *testing.T) {
+	t.Parallel()
+	s := start(t, "main.yaml", nil)
+	b := s.browser(t)
+	tokens := b.tokens(ask())
+	access, refresh := tokens.text("access_token"), tokens.text("refresh_token")
+	revoke := func(form url.Values, header ...string) *answer { return b.post("/revoke", form, header...) }
+
+	for name, a := range map[string]*answer{
+		"unknown token":                  revoke(url.Values{"client_id": {"cli"}, "token": {"garbage"}}),
+		"I6 another client's access":     revoke(url.Values{"client_id": {"cli-two"}, "token": {access}}),
+		"I6 another client's refresh":    revoke(url.Values{"client_id": {"cli-two"}, "token": {refresh}}),
+		"I6 a confidential other client": revoke(url.Values{"token": {refresh}}, "Authorization", basic("web", webSecret)),
+		"a changed token":                revoke(url.Values{"client_id": {"cli"}, "token": {flip(refresh, 3)}}),
+	} {
+		if a.status != 200 || a.body != "" {
+			t.Errorf("%s: %d %q, want 200 with nothing", name, a.status, a.body)
+		}
+	}
+	revoke(url.Values{"token": {refresh}}).wantError(401, "invalid_client")
+	revoke(url.Values{"token": {refresh}}, "Authorization", basic("web", "wrong")).wantError(401, "invalid_client")
+	revoke(url.Values{"client_id": {"cli"}}).wantError(400, "invalid_request")
+	revoke(url.Values{"client_id": {"cli"}, "token": {refresh, refresh}}).wantError(400, "invalid_request")
+	if !b.active(access) {
+		t.Fatal("a revocation that was refused or meant another client ended the token")
+	}
+
+	t.Run("of an access token ends that one", func(t *testing.T) {
+		other := b.tokens(ask())
+		revoke(url.Values{"client_id": {"cli"}, "token": {other.text("access_token")}, "token_type_hint": {"access_token"}}).want(200)
+		if b.active(other.text("access_token")) {
+			t.Error("the token lives")
+		}
+		b.decide(other.text("access_token"), "calendar_list", `{}`).wantDecision(false, "invalid_token")
+		if !b.active(access) {
+			t.Error("another login's token died")
+		}
+		b.refresh("cli", other.text("refresh_token")).want(200)
+	})
+	t.Run("of a refresh token ends its family", func(t *testing.T) {
+		second := b.refresh("cli", refresh).want(200)
+		b.decide(access, "calendar_list", `{}`).wantDecision(true, "allowed")
+		revoke(url.Values{"client_id": {"cli"}, "token": {second.text("refresh_token")}, "token_type_hint": {"wrong_hint"}}).want(200)
+		for _, token := range []string{access, second.text("access_token")} {
+			if b.active(token) {
+				t.Error("an access token of the family lives")
+			}
+			b.decide(token, "calendar_list", `{}`).wantDecision(false, "invalid_token")
+		}
+		b.refresh("cli", second.text("refresh_token")).wantError(400, "invalid_grant")
+		b.refresh("cli", refresh).wantError(400, "invalid_grant")
+	})
+}
+
+// U17: a disabled person is out everywhere at once.
+func TestADisabledUserIsOutAtOnce(t *testing.T) {
+	t.Parallel()
+	s := start(t, "main.yaml", nil)
+	if _, errs, code := s.commandWith(password+"\n", "user", "add", "erin", "--group", "staff"); code != 0 {
+		t.Fatalf("user add: %s", errs)
+	}
+	b := s.browser(t)
+	q := ask(by("erin"))
+	tokens := b.tokens(q)
+	unspent := b.code(q)
+	page, path := b.consentPage(q)
+	if _, errs, code := s.command("user", "disable", "erin"); code != 0 {
+		t.Fatalf("user disable: %s", errs)
+	}
+	if b.active(tokens.text("access_token")) {
+		t.Error("the access token lives")
+	}
+	b.decide(tokens.text("access_token"), "calendar_list", `{}`).wantDecision(false, "invalid_token")
+	b.refresh("cli", tokens.text("refresh_token")).wantError(400, "invalid_grant")
+	b.post("/token", q.redemption(unspent)).wantError(400, "invalid_grant")
+	if a := b.answer(page, path, "allow", scopeCalendar); a.location().Query().Has("code") {
+		t.Error("the open consent page still gives a code")
+	}
+	if a := b.get("/ui/account"); a.status == 200 && strings.Contains(a.body, "erin") {
+		t.Error("the session lives")
+	}
+	fresh := s.browser(t)
+	login, loginPath := fresh.begin(q)
+	a := fresh.post(loginPath+"/login", url.Values{"username": {"erin"}, "password": {password}, "form_token": {login.field("form_token")}})
+	if a.status == 303 {
+		t.Error("the disabled person logs in")
+	}
+}
