@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"maps"
-	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -144,6 +143,10 @@ func checkTools(res *ResourceConfig, path string, r *report) {
 		}
 		if refAt, ref := foreignRef(at+".inputSchema", tool.InputSchema); ref != "" {
 			r.at(refAt, "the schema refers to %q; only references inside the schema (#/$defs/…) are followed", ref)
+		} else if tool.InputSchema != nil {
+			if err := oauth.CheckInputSchema(tool.InputSchema); err != nil {
+				r.at(at+".inputSchema", "%s", strings.Join(strings.Fields(err.Error()), " "))
+			}
 		}
 	}
 }
@@ -183,8 +186,8 @@ func checkClients(c *Config, r *report) {
 		uris := seen{}
 		for j, uri := range client.RedirectURIs {
 			at := path + ".redirect_uris." + strconv.Itoa(j)
-			if err := checkRedirect(uri); err != nil {
-				r.at(at, "%s", err)
+			if err := oauth.CheckRedirectURI(uri); err != nil {
+				r.at(at, "this redirect URI cannot be used: %s", err)
 			} else if first := uris.again(uri, at); first != "" {
 				r.at(at, "%s stands here a second time; remove one of the two", shown(at))
 			}
@@ -210,28 +213,6 @@ func checkAuthMethod(client *ClientConfig, path string, r *report) {
 	}
 }
 
-// checkRedirect says what is wrong with a redirect URI of a configured client (RFC 6749 §3.1.2, RFC 8252 §7).
-func checkRedirect(raw string) error {
-	u, err := url.Parse(raw)
-	switch {
-	case err != nil || u.Scheme == "":
-		return fmt.Errorf("a redirect URI must be absolute, such as https://app.example/callback")
-	case strings.Contains(raw, "#"):
-		return fmt.Errorf("a redirect URI must have no fragment (RFC 6749 §3.1.2)")
-	case slices.Contains([]string{"javascript", "data", "file", "blob", "about", "vbscript"}, u.Scheme):
-		return fmt.Errorf("a redirect URI must not use the scheme %q", u.Scheme)
-	case u.User != nil:
-		return fmt.Errorf("a redirect URI must have no user information")
-	case u.Scheme == "https" && u.Host == "", u.Scheme == "http" && u.Host == "":
-		return fmt.Errorf("a redirect URI must have a host")
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		return fmt.Errorf("a redirect URI with http:// must stay on loopback (127.0.0.1, [::1], localhost); write https://")
-	case strings.Contains(u.Host, "*"):
-		return fmt.Errorf("a redirect URI is compared exactly; wildcards are not used")
-	}
-	return nil
-}
-
 func checkUsers(c *Config, r *report) {
 	names := seen{}
 	for i, u := range c.Users {
@@ -239,8 +220,8 @@ func checkUsers(c *Config, r *report) {
 		if first := names.again(oauth.CanonicalUsername(u.Name), path+".name"); first != "" {
 			r.at(path+".name", "the user %q stands at %s already; remove one of the two", u.Name, shown(first))
 		}
-		if !regexp.MustCompile(`^\$argon2id\$v=19\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+$`).MatchString(string(u.PasswordHash)) {
-			r.at(path+".password_hash", "%s must be what portcullis user hash prints; it begins with $argon2id$", shown(path+".password_hash"))
+		if err := oauth.CheckPasswordHash(string(u.PasswordHash)); err != nil {
+			r.at(path+".password_hash", "%s must be what portcullis user hash prints: %s", shown(path+".password_hash"), err)
 		}
 	}
 }

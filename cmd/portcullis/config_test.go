@@ -77,7 +77,7 @@ func TestTenFaultsAreTenMessagesInLineOrder(t *testing.T) {
 		`13:31 the scope "tools:notes.raed" is not in the catalogue of this resource; did you mean "tools:notes.read"?`,
 		`17:34 the schema refers to "https://evil.example/schema.json"`,
 		`18:9 resources[1].id is the same resource as resources[0].id`,
-		`24:21 a redirect URI with http:// must stay on loopback`,
+		`24:21 this redirect URI cannot be used: http is allowed only to 127.0.0.1`,
 		`25:5 clients[1].name is missing`,
 		`27:22 tokens.access_ttl must be from 1m to 30m`,
 	}
@@ -152,15 +152,16 @@ func TestOneFaultIsOneMessage(t *testing.T) {
 		{"offline_access in the catalogue", resource("    scopes: [{name: offline_access, description: x}]\n"), "5:21 scope \"offline_access\" is a protocol scope"},
 		{"a tool twice", resource("    tools: [{name: t}, {name: t}]\n"), "5:31 the tool \"t\" stands at resources[0].tools[0]"},
 		{"a hint that is no boolean", resource("    tools: [{name: t, annotations: {readOnlyHint: 1}}]\n"), "5:51 resources[0].tools[0].annotations.readOnlyHint must be true or false"},
+		{"a schema that is none", resource("    tools: [{name: t, inputSchema: {type: strnig}}]\n"), "5:37 inputSchema: "},
 		{"a client without redirect", head + "clients:\n  - {id: a, name: A}\n", "3:6 clients[0].redirect_uris is missing"},
 		{"a client twice", head + "clients:\n  - {id: a, name: A, redirect_uris: [\"https://a.example\"]}\n  - {id: a, name: B, redirect_uris: [\"https://a.example\"]}\n", "4:10 the client id \"a\" stands at clients[0].id"},
-		{"a javascript redirect", head + "clients:\n  - {id: a, name: A, redirect_uris: [\"javascript:alert(1)\"]}\n", "3:38 a redirect URI must not use the scheme \"javascript\""},
+		{"a javascript redirect", head + "clients:\n  - {id: a, name: A, redirect_uris: [\"javascript:alert(1)\"]}\n", "3:38 this redirect URI cannot be used: the scheme \"javascript\" is never allowed"},
 		{"a secret method without secret", head + "clients:\n  - {id: a, name: A, redirect_uris: [\"https://a.example\"], token_endpoint_auth_method: client_secret_post}\n", "3:88 client_secret_post needs a secret"},
 		{"a misspelled secret", head + "clients:\n  - {id: a, name: A, redirect_uris: [\"https://a.example\"], secert: hunter2, token_endpoint_auth_method: client_secret_post}\n", "3:60 unknown key \"secert\"; did you mean \"secret\"?"},
 		{"a public client with secret", head + "clients:\n  - {id: a, name: A, redirect_uris: [\"https://a.example\"], token_endpoint_auth_method: none, secret: hunter2}\n", "3:102 a client with token_endpoint_auth_method: none has no secret"},
 		{"a password in the clear", head + "users:\n  - {name: alice, password: hunter2}\n", "3:19 unknown key \"password\"; did you mean \"password_hash\"?"},
 		{"a hash that is none", head + "users:\n  - {name: alice, password_hash: hunter2}\n", "3:34 users[0].password_hash must be what portcullis user hash prints"},
-		{"one user in two spellings", head + "users:\n  - {name: alice, password_hash: \"$argon2id$v=19$m=1,t=1,p=1$YWI$YWI\"}\n  - {name: Alice, password_hash: \"$argon2id$v=19$m=1,t=1,p=1$YWI$YWI\"}\n", "4:12 the user \"Alice\" stands at users[0].name"},
+		{"one user in two spellings", head + "users:\n  - {name: alice, password_hash: \"$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$c29tZWhhc2hzb21laGFzaHNvbWVoYXNo\"}\n  - {name: Alice, password_hash: \"$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$c29tZWhhc2hzb21laGFzaHNvbWVoYXNo\"}\n", "4:12 the user \"Alice\" stands at users[0].name"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -279,7 +280,7 @@ clients:
   - {id: demo-cli, name: Demo CLI, redirect_uris: ["http://127.0.0.1/callback"], token_endpoint_auth_method: none}
   - {id: web, name: Web app, redirect_uris: ["https://app.example/cb"], token_endpoint_auth_method: client_secret_basic, secret: b-secret}
 users:
-  - {name: alice, password_hash: "$argon2id$v=19$m=65536,t=3,p=1$c29tZXNhbHQ$aGFzaGhhc2g", groups: [staff]}
+  - {name: alice, password_hash: "$argon2id$v=19$m=65536,t=3,p=1$c29tZXNhbHQ$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNo", groups: [staff]}
 cimd: {ca_file: "", loopback_urls: [], max_bytes: 65536}
 registration: {mode: off}
 tokens: {access_ttl: 10m, refresh_idle: 720h, refresh_absolute: 2160h, reuse_grace: 5m}

@@ -16,6 +16,10 @@ const (
 	loopbackSessionTTL = 15 * time.Minute
 )
 
+// maxDocumentAge is how long the last valid copy of a client's document serves refreshes while its host does not answer: a
+// day, so that an outage elsewhere logs nobody out here.
+const maxDocumentAge = 24 * time.Hour
+
 func (p *parts) sessionTTL() time.Duration {
 	if p.config.loopback() {
 		return loopbackSessionTTL

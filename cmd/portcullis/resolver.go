@@ -1,23 +1,49 @@
 package main
 
 import (
-	"context"
-	"time"
+	"crypto/x509"
+	"errors"
+	"os"
 
 	"portcullis/oauth"
+	"portcullis/oauth/fetch"
 )
 
-// storedClients finds the clients that are in the database. It is an oauth.ClientResolver.
-type storedClients struct{ clients oauth.ClientReader }
+// clients finds clients of every kind; it alone reaches outside, for client id metadata documents.
+func (p *parts) clients() (oauth.ClientResolver, error) {
+	c := &p.config.CIMD
+	roots, err := trustedRoots(string(c.CAFile))
+	if err != nil {
+		return nil, badConfig("cimd.ca_file: %w", err)
+	}
+	fetcher := fetch.New(fetch.Config{RootCAs: roots, LoopbackURLs: c.LoopbackURLs, MaxBytes: c.MaxBytes})
+	return oauth.NewClientMetadataDocuments(oauth.ClientMetadataDocumentsConfig{Clients: p.store, Ledger: p.store, Policy: p.engine, Fetch: fetcher}), nil
+}
 
-// Client is a stored client that is neither disabled nor expired.
-func (s storedClients) Client(ctx context.Context, id string, _ time.Duration) (*oauth.Client, error) {
-	c, err := s.clients.Client(ctx, id)
+// trustedRoots are the system's certificates and those of the file. Without a file it is nil: the system's alone.
+func trustedRoots(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
-	if c.Disabled || !c.ExpiresAt.IsZero() && !time.Now().Before(c.ExpiresAt) {
-		return nil, oauth.ErrNotFound
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool() // a system without certificates trusts the file alone
 	}
-	return c, nil
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, errors.New("the file holds no certificate in PEM form")
+	}
+	return roots, nil
+}
+
+// registration is the endpoint of RFC 7591, nil when it is off.
+func (p *parts) registration(grantTypes []string) *oauth.RegistrationEndpoint {
+	c := &p.config.Registration
+	if c.Mode == "off" {
+		return nil
+	}
+	return oauth.NewRegistration(oauth.RegistrationConfig{TokenHashes: hashes(c.Token), GrantTypes: grantTypes, Clients: p.store, Policy: p.engine, Ledger: p.store})
 }

@@ -79,7 +79,10 @@ func wire(ctx context.Context, c Config) (p *parts, err error) {
 // endpoints are the parts of the protocol that are on. A grant type is on when it stands in the list.
 func (p *parts) endpoints(key []byte) (e oauth.Endpoints, err error) {
 	c, store := &p.config, p.store
-	clients := storedClients{store}
+	clients, err := p.clients()
+	if err != nil {
+		return e, err
+	}
 	issuer, err := oauth.NewIssuer(oauth.IssuerConfig{Issuer: c.Issuer, Keys: p.keys, ServerKey: key,
 		RefreshIdle: c.Tokens.RefreshIdle, RefreshAbsolute: c.Tokens.RefreshAbsolute, ReuseGrace: c.Tokens.ReuseGrace})
 	if err != nil {
@@ -95,16 +98,17 @@ func (p *parts) endpoints(key []byte) (e oauth.Endpoints, err error) {
 	}
 	e.Account = oauth.NewAccount(oauth.AccountConfig{Login: e.Login, Users: store, Sessions: store, Grants: store, Clients: store, Resources: p.catalogue, Ledger: store})
 	if e.Token, err = oauth.NewToken(oauth.TokenConfig{Clients: clients, Auth: authenticator, Policy: p.engine, Issuer: issuer, Ledger: store, AccessTTL: c.Tokens.AccessTTL,
-		Grants: []oauth.GrantType{
+		MaxStale: maxDocumentAge, Grants: []oauth.GrantType{
 			oauth.AuthorizationCode{Codes: store, Users: store, Resources: p.catalogue, RefreshAbsolute: c.Tokens.RefreshAbsolute},
 			oauth.RefreshToken{Refreshes: store, Users: store, Resources: p.catalogue, Issuer: issuer},
 		}}); err != nil {
 		return e, err
 	}
+	e.Registration = p.registration(e.Token.GrantTypes())
 	e.Revocation = oauth.NewRevocation(oauth.RevocationConfig{Clients: clients, Auth: authenticator, Refreshes: store, Issuer: issuer, Ledger: store})
 	e.Introspection = oauth.NewIntrospection(oauth.IntrospectionConfig{Resources: p.catalogue, Auth: authenticator, Tokens: tokens})
 	e.Decision = oauth.NewDecider(oauth.DeciderConfig{Issuer: c.Issuer, Catalogue: p.catalogue, Auth: authenticator, Tokens: tokens, Clients: clients,
 		Policy: p.engine, Scopes: p.engine, Ledger: store, ServerKey: key})
-	e.Metadata, err = oauth.NewMetadata(oauth.MetadataConfig{Issuer: c.Issuer, Keys: p.keys, Resources: p.catalogue, CIMD: false}, e)
+	e.Metadata, err = oauth.NewMetadata(oauth.MetadataConfig{Issuer: c.Issuer, Keys: p.keys, Resources: p.catalogue, CIMD: true}, e)
 	return e, err
 }
