@@ -89,7 +89,7 @@ func badConfig(format string, args ...any) error {
 
 func (a *app) command() *cobra.Command {
 	root := noun("portcullis", "A policy-driven authorizer for MCP servers",
-		a.serveCommand(), a.userCommand(), a.keyCommand(), a.auditCommand(), a.policyCommand(), a.versionCommand())
+		a.serveCommand(), a.demoCommand(), a.userCommand(), a.keyCommand(), a.auditCommand(), a.policyCommand(), a.versionCommand())
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentFlags().StringVar(&a.configFile, "config", os.Getenv(envConfigFile), "configuration file (default "+defaultConfigFile+")")
