@@ -247,3 +247,351 @@ func TestDocumentsThatCannotBeUsed(t *testing.T) {
 		t.Errorf("refused documents left %v in the audit", events)
 	}
 }
+
+func TestDocumentIsFetchedAgainWhenItsFreshnessEnds(t *testing.T) {
+	h := newDocumentHost(t, "")
+	h.serve(1, h.document(1))
+	first, err := h.resolve(1, oauth.Fresh)
+	must(t, err)
+	h.outdate(1, time.Second)
+	h.serve(1, h.document(1, "x", "does not matter"))
+	second, err := h.resolve(1, oauth.Fresh)
+	must(t, err)
+	if h.hits.Load() != 2 || second.Digest != first.Digest || !slices.Equal(h.events(), []string{oauth.EventClientRegistered}) {
+		t.Errorf("%d fetches, same digest %v, events %v", h.hits.Load(), second.Digest == first.Digest, h.events())
+	}
+	h.outdate(1, time.Second)
+	h.serve(1, h.document(1, "redirect_uris", []string{"https://app.example/cb"}))
+	third, err := h.resolve(1, time.Hour)
+	must(t, err)
+	if third.Digest == first.Digest || !slices.Equal(third.RedirectURIs, []string{"https://app.example/cb"}) || !third.CreatedAt.Equal(first.CreatedAt) {
+		t.Errorf("after the change: %+v", third)
+	}
+	if !slices.Equal(h.events(), []string{oauth.EventClientRegistered, oauth.EventClientChanged}) {
+		t.Errorf("events %v", h.events())
+	}
+	rows, err := h.store.Audit().Tail(t.Context(), 1)
+	must(t, err)
+	if d := rows[0].Event.Detail; d["previous_digest"] != first.Digest || d["digest"] != third.Digest {
+		t.Errorf("detail %v", d)
+	}
+}
+
+func TestLastValidCopyServesWhileTheFetchFails(t *testing.T) {
+	for name, break_ := range map[string]func(h *documentHost){
+		"host gives 500":         func(h *documentHost) { h.serve(1, "", ":status", "500") },
+		"host gives a page":      func(h *documentHost) { h.serve(1, "<html>", "Content-Type", "text/html") },
+		"document became wrong":  func(h *documentHost) { h.serve(1, h.document(2)) },
+		"host does not listen":   func(h *documentHost) { h.server.Close() },
+		"document has a secret":  func(h *documentHost) { h.serve(1, h.document(1, "client_secret", "x")) },
+		"document is a redirect": func(h *documentHost) { h.serve(1, "", ":status", "301", "Location", "/2.json") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newDocumentHost(t, "")
+			h.serve(1, h.document(1))
+			good, err := h.resolve(1, oauth.Fresh)
+			must(t, err)
+			h.outdate(1, time.Hour)
+			break_(h)
+			if c, err := h.resolve(1, 2*time.Hour); err != nil || c.Digest != good.Digest {
+				t.Errorf("within two hours: %v", err)
+			}
+			if _, err := h.resolve(1, 30*time.Minute); err == nil {
+				t.Error("beyond half an hour the copy still serves")
+			}
+			if _, err := h.resolve(1, oauth.Fresh); err == nil {
+				t.Error("a login got the copy")
+			}
+			if c, err := h.resolve(1, oauth.AnyAge); err != nil || c.Digest != good.Digest {
+				t.Errorf("any age: %v", err)
+			}
+			if !slices.Equal(h.events(), []string{oauth.EventClientRegistered}) {
+				t.Errorf("a failed fetch changed the client: %v", h.events())
+			}
+		})
+	}
+}
+
+func TestErrorsAreNeverRemembered(t *testing.T) {
+	h := newDocumentHost(t, "")
+	h.serve(1, "{}", ":status", "404")
+	if _, err := h.resolve(1, oauth.Fresh); err == nil {
+		t.Fatal("404 was taken for a document")
+	}
+	h.serve(1, h.document(1))
+	if _, err := h.resolve(1, oauth.Fresh); err != nil {
+		t.Errorf("after the document was mended: %v", err)
+	}
+}
+
+func TestManyRequestsForOneURLMakeOneFetch(t *testing.T) {
+	h := newDocumentHost(t, "")
+	release := make(chan struct{})
+	body := h.document(1)
+	h.mu.Lock()
+	h.answers["/1.json"] = func(w http.ResponseWriter, r *http.Request) {
+		<-release
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(body))
+	}
+	h.mu.Unlock()
+	var wg sync.WaitGroup
+	var failed atomic.Int32
+	started := make(chan struct{}, 20)
+	for range 20 {
+		wg.Go(func() {
+			started <- struct{}{}
+			if _, err := h.resolve(1, oauth.Fresh); err != nil {
+				failed.Add(1)
+			}
+		})
+	}
+	for range 20 {
+		<-started
+	}
+	close(release)
+	wg.Wait()
+	if failed.Load() != 0 || len(h.events()) != 1 {
+		t.Errorf("%d of 20 failed, events %v", failed.Load(), h.events())
+	}
+	if h.hits.Load() > 2 { // a straggler may begin after the first fetch has ended, before its row can be read
+		t.Errorf("%d fetches", h.hits.Load())
+	}
+}
+
+func TestRequestThatGoesAwayDoesNotSpoilTheFetchOfOthers(t *testing.T) {
+	h := newDocumentHost(t, "")
+	h.serve(1, h.document(1))
+	ctx, cancel := context.WithCancel(from("192.0.2.1"))
+	begun := make(chan struct{})
+	body := h.document(2)
+	h.mu.Lock()
+	h.answers["/2.json"] = func(w http.ResponseWriter, r *http.Request) {
+		close(begun)
+		time.Sleep(100 * time.Millisecond)
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(body))
+	}
+	h.mu.Unlock()
+	var wg sync.WaitGroup
+	wg.Go(func() { _, _ = h.documents.Client(ctx, h.url(2), oauth.Fresh) })
+	<-begun
+	var err error
+	wg.Go(func() { _, err = h.resolve(2, oauth.Fresh) })
+	cancel()
+	wg.Wait()
+	if err != nil {
+		t.Errorf("the second request: %v", err)
+	}
+}
+
+func TestPolicyIsAskedBeforeAndAfterTheFetch(t *testing.T) {
+	t.Run("before", func(t *testing.T) {
+		h := newDocumentHost(t, `deny contains "this host is not welcome" if { input.stage == "url"; input.client.host != "good.example" }`)
+		h.serve(1, h.document(1))
+		_, err := h.resolve(1, oauth.Fresh)
+		if reasonOf(err) != "unauthorized_client/cimd_denied" || !strings.Contains(err.Error(), "not welcome") || h.hits.Load() != 0 {
+			t.Errorf("%v after %d fetches", err, h.hits.Load())
+		}
+	})
+	t.Run("after", func(t *testing.T) {
+		h := newDocumentHost(t, `deny contains "no web redirects" if { input.stage == "document"; some uri in input.client.redirect_uris; startswith(uri, "https:") }
+			scope_ceiling := ["a", "b"]
+			ttl := 7200`)
+		h.serve(1, h.document(1, "redirect_uris", []string{"https://app.example/cb"}))
+		if _, err := h.resolve(1, oauth.Fresh); reasonOf(err) != "unauthorized_client/cimd_denied" || h.hits.Load() != 1 {
+			t.Errorf("%v after %d fetches", err, h.hits.Load())
+		}
+		h.serve(1, h.document(1))
+		c, err := h.resolve(1, oauth.Fresh)
+		must(t, err)
+		if left := time.Until(c.ExpiresAt); c.Ceiling.String() != "a b" || left < 119*time.Minute || left > 121*time.Minute {
+			t.Errorf("ceiling %v, expires in %v", c.Ceiling, left)
+		}
+	})
+}
+
+func TestNewPolicyHoldsAtTheNextLogin(t *testing.T) {
+	h := newDocumentHost(t, "")
+	h.serve(1, h.document(1))
+	_, err := h.resolve(1, oauth.Fresh)
+	must(t, err)
+	later := oauth.NewClientMetadataDocuments(oauth.ClientMetadataDocumentsConfig{Clients: h.store, Ledger: h.store, Fetch: h.fetcher(),
+		Policy: clientPolicy(t, `scope_ceiling := ["a"]`)})
+	c, err := later.Client(from("192.0.2.1"), h.url(1), oauth.Fresh)
+	must(t, err)
+	if c.Ceiling.String() != "a" || h.hits.Load() != 1 || !slices.Equal(h.events(), []string{oauth.EventClientRegistered, oauth.EventClientChanged}) {
+		t.Errorf("ceiling %v, %d fetches, events %v", c.Ceiling, h.hits.Load(), h.events())
+	}
+	denying := oauth.NewClientMetadataDocuments(oauth.ClientMetadataDocumentsConfig{Clients: h.store, Ledger: h.store, Fetch: h.fetcher(),
+		Policy: clientPolicy(t, `deny contains "no more"`)})
+	if _, err := denying.Client(from("192.0.2.1"), h.url(1), oauth.Fresh); reasonOf(err) != "unauthorized_client/cimd_denied" {
+		t.Errorf("a login: %v", err)
+	}
+	h.outdate(1, time.Minute)
+	if _, err := denying.Client(from("192.0.2.1"), h.url(1), time.Hour); reasonOf(err) != "unauthorized_client/cimd_denied" {
+		t.Errorf("a refresh of a stale copy: %v", err)
+	}
+}
+
+func TestPrivateSchemesOfADocumentNeedPolicy(t *testing.T) {
+	const cursor = "cursor://anysphere.cursor-mcp/oauth/callback"
+	h := newDocumentHost(t, "")
+	h.serve(1, h.document(1, "redirect_uris", []string{cursor, "http://localhost/cb"}))
+	c, err := h.resolve(1, oauth.Fresh)
+	must(t, err)
+	if !slices.Equal(c.RedirectURIs, []string{"http://localhost/cb"}) {
+		t.Errorf("without a rule: %v", c.RedirectURIs)
+	}
+	h.serve(2, h.document(2, "redirect_uris", []string{cursor}))
+	if _, err := h.resolve(2, oauth.Fresh); reasonOf(err) != "unauthorized_client/cimd_redirect_uris" {
+		t.Errorf("nothing left: %v", err)
+	}
+	h = newDocumentHost(t, `allow_redirect contains "`+cursor+`"`)
+	h.serve(1, h.document(1, "redirect_uris", []string{cursor, "other:/cb", "http://localhost/cb"}))
+	c, err = h.resolve(1, oauth.Fresh)
+	must(t, err)
+	if !slices.Equal(c.RedirectURIs, []string{"http://localhost/cb", cursor}) {
+		t.Errorf("with a rule: %v", c.RedirectURIs)
+	}
+}
+
+func TestWhoIsFoundWithoutAFetch(t *testing.T) {
+	h := newDocumentHost(t, "")
+	h.serve(1, h.document(1))
+	now := time.Now().Truncate(time.Second)
+	save := func(c oauth.Client) { must(t, h.store.Commit(t.Context(), oauth.SaveClient{Client: c})) }
+	static := oauth.Client{Registration: oauth.RegistrationStatic, Source: oauth.SourceConfig, AuthMethods: []string{"none"}, CreatedAt: now}
+	self := oauth.Client{Registration: oauth.RegistrationDCR, Source: oauth.SourceSelf, AuthMethods: []string{"none"}, CreatedAt: now}
+	with := func(c oauth.Client, id string, change func(*oauth.Client)) {
+		c.ID = id
+		change(&c)
+		save(c)
+	}
+	with(static, "static", func(*oauth.Client) {})
+	with(static, h.url(1), func(c *oauth.Client) { c.Name = "Registered by the operator" })
+	with(static, "off", func(c *oauth.Client) { c.Disabled = true })
+	with(self, "dcr", func(c *oauth.Client) { c.ExpiresAt = now.Add(time.Hour) })
+	with(self, "expired", func(c *oauth.Client) { c.ExpiresAt = now.Add(-time.Hour) })
+	with(self, "used", func(c *oauth.Client) { c.ExpiresAt, c.LastUsedAt = now.Add(-time.Hour), now.Add(-2*time.Hour) })
+	with(self, h.url(2), func(c *oauth.Client) { c.Registration, c.Disabled = oauth.RegistrationCIMD, true })
+	for id, found := range map[string]bool{"static": true, h.url(1): true, "off": false, "dcr": true, "expired": false, "used": true, h.url(2): false,
+		"unknown": false, "http://127.0.0.1/c.json": false, "": false, "x\x00": false, strings.Repeat("x", 3000): false} {
+		for _, age := range []time.Duration{oauth.Fresh, time.Hour, oauth.AnyAge} {
+			c, err := h.documents.Client(from("192.0.2.1"), id, age)
+			if found && (err != nil || c.ID != id) || !found && !errors.Is(err, oauth.ErrNotFound) {
+				t.Errorf("%.40q at age %v: %v", id, age, err)
+			}
+		}
+	}
+	h.serve(3, h.document(3))
+	if _, err := h.resolve(3, oauth.AnyAge); !errors.Is(err, oauth.ErrNotFound) {
+		t.Errorf("any age of an unknown URL: %v", err)
+	}
+	if h.hits.Load() != 0 {
+		t.Errorf("%d fetches", h.hits.Load())
+	}
+	off := oauth.NewClientMetadataDocuments(oauth.ClientMetadataDocumentsConfig{Clients: h.store, Ledger: h.store, Policy: clientPolicy(t, "")})
+	if _, err := off.Client(from("192.0.2.1"), h.url(3), oauth.Fresh); !errors.Is(err, oauth.ErrNotFound) {
+		t.Errorf("documents are off: %v", err)
+	}
+	if _, err := off.Client(from("192.0.2.1"), h.url(1), oauth.Fresh); err != nil {
+		t.Errorf("a registered URL while documents are off: %v", err)
+	}
+}
+
+func TestClientThatWasNeverUsedIsRegisteredAnew(t *testing.T) {
+	h := newDocumentHost(t, "")
+	h.serve(1, h.document(1))
+	c, err := h.resolve(1, oauth.Fresh)
+	must(t, err)
+	old := *c
+	old.ExpiresAt = time.Now().Add(-time.Minute).Truncate(time.Second)
+	must(t, h.store.Commit(t.Context(), oauth.SaveClient{Client: old}))
+	if _, err := h.resolve(1, oauth.AnyAge); !errors.Is(err, oauth.ErrNotFound) {
+		t.Errorf("expired: %v", err)
+	}
+	c, err = h.resolve(1, oauth.Fresh)
+	must(t, err)
+	if time.Until(c.ExpiresAt) < time.Hour || len(h.events()) != 2 {
+		t.Errorf("expires %v, events %v", c.ExpiresAt, h.events())
+	}
+	must(t, h.store.Commit(t.Context(), oauth.TouchClient{ID: c.ID, At: time.Now()}))
+	h.outdate(1, time.Minute)
+	if c, err = h.resolve(1, oauth.Fresh); err != nil || !c.ExpiresAt.IsZero() {
+		t.Errorf("a used client expires %v, %v", c.ExpiresAt, err)
+	}
+}
+
+func TestStrangersCannotMakeManyFetches(t *testing.T) {
+	h := newDocumentHost(t, "")
+	limited := func(ip, url string) bool {
+		_, err := h.documents.Client(from(ip), url, oauth.Fresh)
+		return strings.HasSuffix(reasonOf(err), "/cimd_limited")
+	}
+	count := func(n int, try func(i int) bool) (refused int) {
+		for i := range n {
+			if try(i) {
+				refused++
+			}
+		}
+		return refused
+	}
+	if n := count(30, func(i int) bool { return limited("192.0.2.9", fmt.Sprintf("https://10.0.0.%d/c.json", i)) }); n != 20 {
+		t.Errorf("one address, 30 hosts: %d refused, want 20", n)
+	}
+	if n := count(30, func(i int) bool {
+		return limited(fmt.Sprintf("198.51.100.%d", i), fmt.Sprintf("https://10.1.1.1/%d.json", i))
+	}); n != 24 {
+		t.Errorf("30 addresses, one host: %d refused, want 24", n)
+	}
+	if n := count(30, func(i int) bool {
+		return limited(fmt.Sprintf("2001:db8::%x", i+1), fmt.Sprintf("https://10.2.0.%d/c.json", i))
+	}); n != 20 {
+		t.Errorf("30 addresses of one household: %d refused, want 20", n)
+	}
+	h.serve(1, h.document(1))
+	if _, err := h.documents.Client(from("192.0.2.9"), h.url(1), oauth.Fresh); err != nil {
+		t.Errorf("a URL that the operator listed: %v", err)
+	}
+}
+
+// Before a trusted connection stands, a stranger learns nothing from the answer (M13). Names below .onion are never asked for in
+// the DNS (RFC 7686), so this test stays on this machine.
+func TestNetworkFaultsLookAlike(t *testing.T) {
+	h := newDocumentHost(t, "")
+	stranger := httptest.NewTLSServer(http.NotFoundHandler())
+	defer stranger.Close()
+	closed := httptest.NewTLSServer(http.NotFoundHandler())
+	closed.Close()
+	roots := x509.NewCertPool()
+	documents := oauth.NewClientMetadataDocuments(oauth.ClientMetadataDocumentsConfig{Clients: h.store, Ledger: h.store, Policy: clientPolicy(t, ""),
+		Fetch: fetch.New(fetch.Config{RootCAs: roots, LoopbackURLs: []string{stranger.URL + "/c", closed.URL + "/c"}, Timeout: 2 * time.Second})})
+	answers, reasons := map[string]bool{}, map[string]bool{}
+	for _, url := range []string{stranger.URL + "/c", closed.URL + "/c", "https://10.0.0.1/c", "https://127.0.0.1/c", "https://[::1]/c", "https://nowhere.onion/c"} {
+		_, err := documents.Client(from("192.0.2.1"), url, oauth.Fresh)
+		e := oauth.AsError(err)
+		answers[fmt.Sprint(e.Code, e.Description, e.RetryAfter)] = true
+		reasons[e.Reason] = true
+	}
+	if len(answers) != 1 {
+		t.Errorf("the answers differ: %v", answers)
+	}
+	for _, want := range []string{"cimd_tls", "cimd_connect", "cimd_private_address", "cimd_dns"} {
+		if !reasons[want] {
+			t.Errorf("no %s in the log: %v", want, reasons)
+		}
+	}
+}
+
+func TestStorageFaultOfAClientIsUnavailable(t *testing.T) {
+	h := newDocumentHost(t, "")
+	h.serve(1, h.document(1))
+	must(t, h.store.Close())
+	for _, id := range []string{"static", h.url(1)} {
+		_, err := h.documents.Client(from("192.0.2.1"), id, oauth.Fresh)
+		if e := oauth.AsError(err); e.Code != oauth.TemporarilyUnavailable {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+}

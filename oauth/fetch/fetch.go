@@ -202,6 +202,7 @@ func isJSON(contentType string) bool {
 
 func reasonOf(err error) string {
 	var dns *net.DNSError
+	var address *net.AddrError // the name has no address
 	var timeout net.Error
 	var verify *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
@@ -211,7 +212,7 @@ func reasonOf(err error) string {
 		return ReasonPrivateAddress
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return ReasonTimeout
-	case errors.As(err, &dns):
+	case errors.As(err, &dns), errors.As(err, &address):
 		return ReasonDNS
 	case errors.As(err, &verify), errors.As(err, &record), errors.As(err, &alert), strings.Contains(err.Error(), "tls:"):
 		return ReasonTLS

@@ -115,6 +115,41 @@ func TestOnlyHTTPS(t *testing.T) {
 	}
 }
 
+// Names below .onion are never asked for in the DNS (RFC 7686), so this test stays on this machine.
+func TestNameWithoutAddress(t *testing.T) {
+	_, err := New(Config{}).Get(context.Background(), "https://nowhere.onion/client.json")
+	var failed *Error
+	if !errors.As(err, &failed) || failed.Reason != ReasonDNS || !failed.Temporary() {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestNobodyListens(t *testing.T) {
+	client, u, s := serve(t, Config{}, reply(200, "application/json", "{}"))
+	s.Close()
+	_, err := client.Get(context.Background(), u)
+	var failed *Error
+	if !errors.As(err, &failed) || failed.Reason != ReasonConnect || !failed.Temporary() {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestRequestSaysWhoAsksAndForWhat(t *testing.T) {
+	var got http.Header
+	client, u, _ := serve(t, Config{}, func(w http.ResponseWriter, r *http.Request) {
+		got = r.Header.Clone()
+		w.Header().Set("Cache-Control", "max-age=5")
+		reply(200, "application/json", `{"a":1}`)(w, r)
+	})
+	doc, err := client.Get(context.Background(), u)
+	if err != nil || string(doc.Body) != `{"a":1}` || doc.Header.Get("Cache-Control") != "max-age=5" {
+		t.Fatalf("%v, %v", doc, err)
+	}
+	if got.Get("Accept") != "application/json" || got.Get("Accept-Encoding") != "identity" || got.Get("User-Agent") != "portcullis" || got.Get("Cookie") != "" {
+		t.Errorf("request headers %v", got)
+	}
+}
+
 func TestForeignCertificates(t *testing.T) {
 	_, u, _ := serve(t, Config{}, reply(200, "application/json", "{}"))
 	stranger := New(Config{LoopbackURLs: []string{u}, RootCAs: x509.NewCertPool()})
