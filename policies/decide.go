@@ -23,7 +23,7 @@ const messagePolicyError = "the policies of this server could not decide"
 // policy_error. Allow says that nothing denies everything; Granted may still be empty.
 func (e *Engine) GrantScopes(_ context.Context, r oauth.ScopeRequest) (oauth.ScopeDecision, error) {
 	g := e.current.Load()
-	answer := e.evaluate(g, kindScopes, scopeGrantInput(r), at(r.Context))
+	answer := e.evaluate(g, kindScopes, e.words.scopeGrantInput(r), at(r.Context))
 	d, err := decodeAnswer(answer, decodeScopes)
 	if err != nil {
 		d = oauth.ScopeDecision{Reasons: e.policyError(g, kindScopes, r.ID, err)}
@@ -46,7 +46,7 @@ func (e *Engine) Admit(_ context.Context, r oauth.ClientRequest) (oauth.ClientDe
 	if r.Client == nil {
 		return oauth.ClientDecision{ID: r.ID, Revision: g.revision, Reasons: e.policyError(g, kindClients, r.ID, errors.New("the request names no client"))}, nil
 	}
-	answer := e.evaluate(g, kindClients, clientAdmissionInput(r), at(r.Context))
+	answer := e.evaluate(g, kindClients, e.words.clientAdmissionInput(r), at(r.Context))
 	d, err := decodeAnswer(answer, decodeClients)
 	if err != nil {
 		d = oauth.ClientDecision{Reasons: e.policyError(g, kindClients, r.ID, err)}
@@ -68,7 +68,7 @@ func (e *Engine) Decide(_ context.Context, v oauth.Evaluation) (oauth.Decision, 
 	if v.Token == nil {
 		return e.decideAccess(g, v), nil
 	}
-	input, err := toolCallInput(v)
+	input, err := e.words.toolCallInput(v)
 	var answer result
 	var d oauth.Decision
 	if err == nil {
@@ -85,7 +85,7 @@ func (e *Engine) Decide(_ context.Context, v oauth.Evaluation) (oauth.Decision, 
 }
 
 func (e *Engine) decideAccess(g *generation, v oauth.Evaluation) oauth.Decision {
-	input, err := accessInput(v)
+	input, err := e.words.accessInput(v)
 	var answer result
 	var d oauth.Decision
 	if err == nil {

@@ -224,59 +224,59 @@ func (r *reader) asProperties(v ast.Value) map[string]any {
 
 // ceilings meets the ceilings of all packages; nil = there is none.
 func (r *reader) ceilings(key string) oauth.Scopes {
-	obj, ok := r.member(key).(ast.Object)
-	if !ok {
-		r.fail("%s is no object", key)
-		return oauth.Scopes{}
-	}
 	var ceiling oauth.Scopes
-	obj.Foreach(func(_, value *ast.Term) {
-		one := oauth.NewScopes(r.asTexts(key, r.asElements(key, value.Value))...)
-		if ceiling == nil {
-			ceiling = oauth.Scopes{}
-			ceiling = append(ceiling, one...)
-			return
+	for _, v := range r.elements(key) {
+		one := oauth.NewScopes(r.asTexts(key, r.asElements(key, v))...)
+		if ceiling != nil {
+			one = ceiling.Meet(one)
 		}
-		ceiling = append(oauth.Scopes{}, ceiling.Meet(one)...)
-	})
+		ceiling = append(oauth.Scopes{}, one...) // empty, but not nil
+	}
 	return ceiling
+}
+
+// verdict reads what all routers answer. failed tells that a package gave a value of a wrong shape: then the other
+// members may hold it, and are not read.
+func (r *reader) verdict() (allow bool, reasons []oauth.Reason, failed bool) {
+	allow, reasons = r.bool("allow"), r.reasons("reasons")
+	return allow, reasons, r.err == nil && len(reasons) > 0 && reasons[0].Code == codePolicyError
 }
 
 // decodeTools reads the answer of mcp.authz.tools.
 func decodeTools(v ast.Value) (d oauth.Decision, err error) {
 	r := read("decision", v)
-	d = oauth.Decision{
-		Allow:          r.bool("allow"),
-		Reasons:        r.reasons("reasons"),
-		RequiredScopes: r.scopes("required_scopes"),
-		MissingScopes:  r.scopes("missing_scopes"),
-		RequireAuthn:   r.authn("require_authn"),
-		Obligations:    r.obligations("obligations"),
-		TTL:            r.seconds("ttl_seconds"),
+	var failed bool
+	if d.Allow, d.Reasons, failed = r.verdict(); failed {
+		return oauth.Decision{Reasons: d.Reasons}, nil
 	}
+	d.RequiredScopes = r.scopes("required_scopes")
+	d.MissingScopes = r.scopes("missing_scopes")
+	d.RequireAuthn = r.authn("require_authn")
+	d.Obligations = r.obligations("obligations")
+	d.TTL = r.seconds("ttl_seconds")
 	return d, r.done()
 }
 
 // decodeAccess reads the answer of mcp.authz.access.
 func decodeAccess(v ast.Value) (d oauth.Decision, err error) {
 	r := read("decision", v)
-	d = oauth.Decision{Allow: r.bool("allow"), Reasons: r.reasons("reasons")}
+	d.Allow, d.Reasons, _ = r.verdict()
 	return d, r.done()
 }
 
 // decodeScopes reads the answer of mcp.authz.scopes.
 func decodeScopes(v ast.Value) (d oauth.ScopeDecision, err error) {
 	r := read("decision", v)
-	d = oauth.ScopeDecision{
-		Allow:          r.bool("allow"),
-		Reasons:        r.reasons("reasons"),
-		Granted:        r.scopes("granted_scopes"),
-		Denied:         r.deniedScopes("denied_scopes"),
-		RequireConsent: r.scopes("require_consent"),
-		RequireAuthn:   r.authn("require_authn"),
-		TokenTTL:       r.seconds("token_ttl_seconds"),
-		EndGrant:       r.bool("end_grant"),
+	var failed bool
+	if d.Allow, d.Reasons, failed = r.verdict(); failed {
+		return oauth.ScopeDecision{Reasons: d.Reasons}, nil
 	}
+	d.Granted = r.scopes("granted_scopes")
+	d.Denied = r.deniedScopes("denied_scopes")
+	d.RequireConsent = r.scopes("require_consent")
+	d.RequireAuthn = r.authn("require_authn")
+	d.TokenTTL = r.seconds("token_ttl_seconds")
+	d.EndGrant = r.bool("end_grant")
 	if !r.bool("refresh") {
 		never := false
 		d.Refresh = &never
@@ -287,12 +287,12 @@ func decodeScopes(v ast.Value) (d oauth.ScopeDecision, err error) {
 // decodeClients reads the answer of mcp.authz.clients.
 func decodeClients(v ast.Value) (d oauth.ClientDecision, err error) {
 	r := read("decision", v)
-	d = oauth.ClientDecision{
-		Allow:          r.bool("allow"),
-		Reasons:        r.reasons("reasons"),
-		AllowRedirects: r.texts("allow_redirects"),
-		Ceiling:        r.ceilings("scope_ceilings"),
-		TTL:            r.seconds("ttl"),
+	var failed bool
+	if d.Allow, d.Reasons, failed = r.verdict(); failed {
+		return oauth.ClientDecision{Reasons: d.Reasons}, nil
 	}
+	d.AllowRedirects = r.texts("allow_redirects")
+	d.Ceiling = r.ceilings("scope_ceilings")
+	d.TTL = r.seconds("ttl")
 	return d, r.done()
 }

@@ -30,6 +30,7 @@ type Engine struct {
 	defaults bool
 	deadline time.Duration
 	log      *slog.Logger
+	words    *words
 
 	current   atomic.Pointer[generation]
 	slots     chan struct{} // evaluations that run at a time
@@ -61,8 +62,10 @@ type Status struct {
 // New loads the policies. A directory with any problem or a failing test is an error, a *LoadError if the
 // author can mend it.
 func New(ctx context.Context, c Config) (*Engine, error) {
-	e := &Engine{dir: c.Dir, defaults: c.Defaults, deadline: c.Deadline, log: c.Log,
-		slots: make(chan struct{}, max(2, runtime.GOMAXPROCS(0)))}
+	e := &Engine{
+		dir: c.Dir, defaults: c.Defaults, deadline: c.Deadline, log: c.Log, words: newWords(),
+		slots: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))),
+	}
 	if e.deadline <= 0 {
 		e.deadline = DefaultDeadline
 	}
@@ -136,13 +139,13 @@ func Check(dir string) (CheckReport, error) {
 	if err != nil {
 		return CheckReport{}, err
 	}
-	report := CheckReport{Problems: append(problems, more...), Files: len(s.author)}
+	report := CheckReport{Problems: append(append([]Problem{}, problems...), more...), Warnings: []Problem{}, Files: len(s.author)}
 	if p != nil {
-		report.Warnings = sortProblems(p.warnings)
+		report.Warnings = append(report.Warnings, sortProblems(p.warnings)...)
 		_, more = p.compile(true)
-		report.Problems = append(report.Problems, more...)
+		report.Problems = withCompiled(report.Problems, more)
 	}
-	sortProblems(report.Problems)
+	report.Problems = sortProblems(report.Problems)
 	return report, nil
 }
 

@@ -36,9 +36,17 @@ func (f fired) of(exports ...string) []string {
 	return rules
 }
 
-// evaluate runs the router of a kind. It never takes longer than twice the deadline. The caller's context is not
-// passed on: a client that hangs up must not change what is decided and recorded.
+// evaluate runs the router of a kind. The caller's context is not passed on: a client that hangs up must not change
+// what is decided and recorded.
 func (e *Engine) evaluate(g *generation, k kind, input ast.Value, at time.Time) result {
+	cancel := topdown.NewCancel()
+	return e.guard(func() result { return run(g.queries[k], input, at, cancel) }, cancel.Cancel)
+}
+
+// guard runs one evaluation. From its begin it never takes longer than twice the deadline: at the deadline it asks the evaluation to
+// stop, and at the double it goes on without it. The goroutine cannot be ended, so those are counted, and when
+// there are too many no new ones begin.
+func (e *Engine) guard(evaluation func() result, stop func()) result {
 	if e.abandoned.Load() >= maxAbandoned {
 		return result{err: fmt.Errorf("refused: %d evaluations have not stopped at their deadline", maxAbandoned)}
 	}
@@ -46,16 +54,14 @@ func (e *Engine) evaluate(g *generation, k kind, input ast.Value, at time.Time) 
 		return result{err: fmt.Errorf("refused: no evaluation could begin within %s", maxWait)}
 	}
 	defer func() { <-e.slots }()
-	query := g.queries[k]
-	cancel := topdown.NewCancel()
 	done := make(chan result, 1)
 	go func() {
 		defer func() {
-			if recover() != nil {
+			if recover() != nil { // what panicked may hold values of the input
 				done <- result{err: errors.New("the evaluation panicked")}
 			}
 		}()
-		done <- run(query, input, at, cancel)
+		done <- evaluation()
 	}()
 	timer := time.NewTimer(e.deadline)
 	defer timer.Stop()
@@ -64,11 +70,11 @@ func (e *Engine) evaluate(g *generation, k kind, input ast.Value, at time.Time) 
 		return r
 	case <-timer.C:
 	}
-	cancel.Cancel()
+	stop()
 	timer.Reset(e.deadline)
 	select {
 	case r := <-done:
-		return r // as a rule the error that it was cancelled
+		return r // as a rule the error that it was stopped
 	case <-timer.C:
 	}
 	e.abandoned.Add(1)

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goccy/go-yaml"
 	"github.com/open-policy-agent/opa/v1/util"
 )
 
@@ -202,6 +203,12 @@ func decodeData(f file) (any, error) {
 			if err == nil {
 				err = fmt.Errorf("more text after the JSON value (%d bytes)", len(f.data)-len(v))
 			}
+			return nil, err
+		}
+	}
+	if path.Ext(f.path) != ".json" {
+		var strict any // this parser refuses repeated keys; the other one keeps numbers as OPA wants them
+		if err := yaml.Unmarshal(f.data, &strict); err != nil {
 			return nil, err
 		}
 	}

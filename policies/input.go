@@ -1,11 +1,8 @@
 package policies
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -16,137 +13,9 @@ import (
 // inputVersion is the version of the forms in schemas/.
 const inputVersion = "1"
 
-// object collects the members of one object. What is not known is left out: an absent fact makes a condition
-// fail, while null would compare (null < 0 is true in Rego).
-type object [][2]*ast.Term
-
-func (o *object) set(key string, value *ast.Term) {
-	*o = append(*o, [2]*ast.Term{ast.InternedTerm(key), value})
-}
-
-// text leaves "" out.
-func (o *object) text(key, value string) {
-	if value != "" {
-		o.set(key, ast.StringTerm(value))
-	}
-}
-
-// list writes an empty list for nil: there are none, and that is known.
-func (o *object) list(key string, values []string) {
-	terms := make([]*ast.Term, len(values))
-	for i, v := range values {
-		terms[i] = ast.StringTerm(v)
-	}
-	o.set(key, ast.ArrayTerm(terms...))
-}
-
-// listIfAny leaves an empty list out: nothing is known.
-func (o *object) listIfAny(key string, values []string) {
-	if len(values) > 0 {
-		o.list(key, values)
-	}
-}
-
-func (o *object) bool(key string, value bool) { o.set(key, ast.InternedTerm(value)) }
-
-func (o *object) number(key string, value int64) {
-	o.set(key, ast.NumberTerm(json.Number(strconv.FormatInt(value, 10))))
-}
-
-// time writes Unix seconds and leaves the zero time out.
-func (o *object) time(key string, t time.Time) {
-	if !t.IsZero() {
-		o.number(key, t.Unix())
-	}
-}
-
-// free writes an object from outside and leaves nil out.
-func (o *object) free(key string, value map[string]any) error {
-	if value == nil {
-		return nil
-	}
-	t, err := termOf(value, 0)
-	if err != nil {
-		return fmt.Errorf("%s: %w", key, err)
-	}
-	o.set(key, t)
-	return nil
-}
-
-func (o *object) nested(key string, child object) {
-	if len(child) > 0 {
-		o.set(key, child.term())
-	}
-}
-
-func (o object) term() *ast.Term  { return ast.ObjectTerm(o...) }
-func (o object) value() ast.Value { return ast.NewObject(o...) }
-
-// Bounds of values from outside. The decision endpoint bounds the whole request before.
-const (
-	maxDepth        = 32
-	maxNumberLength = 400 // digits, sign, point and exponent
-	maxExponent     = 400
-)
-
-// termOf turns a decoded value into a term, without JSON between: numbers stay as they were written.
-func termOf(v any, depth int) (*ast.Term, error) {
-	if depth > maxDepth {
-		return nil, fmt.Errorf("nested deeper than %d levels", maxDepth)
-	}
-	switch v := v.(type) {
-	case nil:
-		return ast.NullTerm(), nil
-	case bool:
-		return ast.InternedTerm(v), nil
-	case string:
-		return ast.StringTerm(v), nil
-	case json.Number:
-		return numberOf(v)
-	case map[string]any:
-		pairs := make([][2]*ast.Term, 0, len(v))
-		for key, member := range v {
-			t, err := termOf(member, depth+1)
-			if err != nil {
-				return nil, err
-			}
-			pairs = append(pairs, [2]*ast.Term{ast.StringTerm(key), t})
-		}
-		return ast.ObjectTerm(pairs...), nil
-	case []any:
-		terms := make([]*ast.Term, len(v))
-		for i, element := range v {
-			t, err := termOf(element, depth+1)
-			if err != nil {
-				return nil, err
-			}
-			terms[i] = t
-		}
-		return ast.ArrayTerm(terms...), nil
-	}
-	return nil, fmt.Errorf("a value of type %T cannot be decided on; numbers must be json.Number", v)
-}
-
-// numberOf bounds a number: comparing 1e999999999 exactly would take gigabytes.
-func numberOf(n json.Number) (*ast.Term, error) {
-	text := string(n)
-	if len(text) > maxNumberLength {
-		return nil, errors.New("a number is too long")
-	}
-	if i := strings.IndexAny(text, "eE"); i >= 0 {
-		if e, err := strconv.Atoi(text[i+1:]); err != nil || e > maxExponent || e < -maxExponent {
-			return nil, errors.New("a number is out of range")
-		}
-	}
-	if !json.Valid([]byte(text)) {
-		return nil, errors.New("a number is malformed")
-	}
-	return ast.NumberTerm(n), nil
-}
-
 // requestContext is the part that all inputs share.
-func requestContext(c oauth.RequestContext) object {
-	var o object
+func (w *words) requestContext(c oauth.RequestContext) object {
+	o := w.object(6)
 	if !c.Time.IsZero() {
 		o.text("time", c.Time.UTC().Format(time.RFC3339))
 		o.number("unix_time", c.Time.Unix())
@@ -157,8 +26,8 @@ func requestContext(c oauth.RequestContext) object {
 	return o
 }
 
-func subjectOf(s oauth.Subject) object {
-	var o object
+func (w *words) subject(s oauth.Subject) object {
+	o := w.object(5)
 	o.text("type", string(s.Kind))
 	o.text("id", s.ID)
 	o.text("username", s.Username)
@@ -172,7 +41,7 @@ func (o *object) actors(actors []oauth.Actor) {
 	}
 	terms := make([]*ast.Term, len(actors))
 	for i, a := range actors {
-		var actor object
+		actor := o.words.object(2)
 		actor.text("type", a.Type)
 		actor.text("id", a.ID)
 		terms[i] = actor.term()
@@ -182,8 +51,8 @@ func (o *object) actors(actors []oauth.Actor) {
 }
 
 // clientOf is the part of a client that every input shows.
-func clientOf(c *oauth.Client) object {
-	var o object
+func (w *words) client(c *oauth.Client) object {
+	o := w.object(6)
 	o.text("id", c.ID)
 	o.text("registration", string(c.Registration))
 	o.text("host", c.Host())
@@ -192,44 +61,45 @@ func clientOf(c *oauth.Client) object {
 	return o
 }
 
-func versioned(id string) object {
-	var o object
+func (w *words) document(id string) object {
+	o := w.object(12)
 	o.text("version", inputVersion)
 	o.text("id", id)
 	return o
 }
 
 // toolCallInput is schemas/tool_call.json.
-func toolCallInput(e oauth.Evaluation) (ast.Value, error) {
-	o := versioned(e.ID)
-	subject := subjectOf(e.Subject)
+func (w *words) toolCallInput(e oauth.Evaluation) (ast.Value, error) {
+	o := w.document(e.ID)
+	subject := w.subject(e.Subject)
 	if err := subject.free("properties", e.Claimed.Properties); err != nil {
 		return nil, fmt.Errorf("subject: %w", err)
 	}
 	o.nested("subject", subject)
 	o.actors(e.Actors)
 	if e.Client != nil {
-		o.nested("client", clientOf(e.Client))
+		o.nested("client", w.client(e.Client))
 	}
-	o.nested("token", tokenOf(e.Token))
+	o.nested("token", w.token(e.Token))
 	if err := o.authzen(e); err != nil {
 		return nil, err
 	}
 	if e.Tool != nil {
-		tool, err := toolOf(e)
+		tool, err := w.tool(e)
 		if err != nil {
 			return nil, err
 		}
 		o.nested("tool", tool)
 	}
-	o.nested("mcp", callOf(e.MCP))
+	o.nested("mcp", w.call(e.MCP))
 	return o.value(), nil
 }
 
 // authzen adds action, resource and context as the asking server wrote them. server is the verified caller. The
 // arguments of a tool call are left out here, so that input.tool.arguments is the only place for them.
 func (o *object) authzen(e oauth.Evaluation) error {
-	var action, resource object
+	w := o.words
+	action, resource := w.object(2), w.object(5)
 	action.text("name", e.Action.Name)
 	resource.text("type", e.Resource.Type)
 	resource.text("id", e.Resource.ID)
@@ -247,7 +117,7 @@ func (o *object) authzen(e oauth.Evaluation) error {
 		}
 		properties = rest
 	}
-	requested := requestContext(e.Context)
+	requested := w.requestContext(e.Context)
 	if err := errors.Join(
 		action.free("properties", e.Action.Properties),
 		resource.free("properties", properties),
@@ -261,8 +131,8 @@ func (o *object) authzen(e oauth.Evaluation) error {
 	return nil
 }
 
-func tokenOf(t *oauth.TokenInfo) object {
-	var o object
+func (w *words) token(t *oauth.TokenInfo) object {
+	o := w.object(8)
 	o.text("id", t.ID)
 	o.list("scopes", t.Scopes)
 	o.time("issued_at", t.IssuedAt)
@@ -278,8 +148,8 @@ func (o *object) authn(a oauth.Authentication) {
 	o.listIfAny("amr", a.AMR)
 }
 
-func toolOf(e oauth.Evaluation) (object, error) {
-	var o object
+func (w *words) tool(e oauth.Evaluation) (object, error) {
+	o := w.object(6)
 	o.text("name", e.Tool.Name)
 	o.text("title", e.Tool.Title)
 	args := e.Args
@@ -287,22 +157,17 @@ func toolOf(e oauth.Evaluation) (object, error) {
 		args = map[string]any{}
 	}
 	if err := o.free("arguments", args); err != nil {
-		return nil, err
+		return object{}, err
 	}
-	var hints object
 	a := e.Tool.Annotations
-	hints.bool("readOnlyHint", a.ReadOnly())
-	hints.bool("destructiveHint", a.Destructive())
-	hints.bool("idempotentHint", a.Idempotent())
-	hints.bool("openWorldHint", a.OpenWorld())
-	o.nested("annotations", hints)
+	o.set("annotations", w.hints[[4]bool{a.ReadOnly(), a.Destructive(), a.Idempotent(), a.OpenWorld()}])
 	o.list("scopes", e.Tool.Scopes)
 	o.bool("schema_checked", e.Checked)
 	return o, nil
 }
 
-func callOf(c oauth.MCPCall) object {
-	var o object
+func (w *words) call(c oauth.MCPCall) object {
+	o := w.object(3)
 	o.text("method", c.Method)
 	o.text("protocol_version", c.ProtocolVersion)
 	o.text("session_id", c.SessionID)
@@ -313,9 +178,9 @@ func callOf(c oauth.MCPCall) object {
 }
 
 // accessInput is schemas/access.json.
-func accessInput(e oauth.Evaluation) (ast.Value, error) {
-	o := versioned(e.ID)
-	var subject object
+func (w *words) accessInput(e oauth.Evaluation) (ast.Value, error) {
+	o := w.document(e.ID)
+	subject := w.object(3)
 	subject.text("type", e.Claimed.Type)
 	subject.text("id", e.Claimed.ID)
 	if err := subject.free("properties", e.Claimed.Properties); err != nil {
@@ -329,20 +194,20 @@ func accessInput(e oauth.Evaluation) (ast.Value, error) {
 }
 
 // scopeGrantInput is schemas/scope_grant.json.
-func scopeGrantInput(r oauth.ScopeRequest) ast.Value {
-	o := versioned(r.ID)
+func (w *words) scopeGrantInput(r oauth.ScopeRequest) ast.Value {
+	o := w.document(r.ID)
 	o.text("stage", string(r.Stage))
 	o.text("grant_type", r.GrantType)
-	o.nested("subject", subjectOf(r.Subject))
+	o.nested("subject", w.subject(r.Subject))
 	o.actors(r.Actors)
 	if r.Client != nil {
-		client := clientOf(r.Client)
+		client := w.client(r.Client)
 		client.list("redirect_uris", r.Client.RedirectURIs)
 		client.list("auth_methods", r.Client.AuthMethods)
 		o.nested("client", client)
 	}
 	if r.Resource != nil {
-		var resource object
+		resource := w.object(5)
 		resource.text("type", "mcp_server")
 		resource.text("id", r.Resource.ID)
 		resource.text("server", r.Resource.Key)
@@ -350,7 +215,7 @@ func scopeGrantInput(r oauth.ScopeRequest) ast.Value {
 		resource.text("name", r.Resource.Name)
 		o.nested("resource", resource)
 	}
-	var requested, prior, authn object
+	requested, prior, authn := w.object(4), w.object(2), w.object(3)
 	requested.list("scopes", r.Requested)
 	requested.bool("offline", r.Offline)
 	requested.listIfAny("acr_values", r.RequestedACR)
@@ -363,16 +228,16 @@ func scopeGrantInput(r oauth.ScopeRequest) ast.Value {
 	o.nested("requested", requested)
 	o.nested("prior", prior)
 	o.nested("authn", authn)
-	o.nested("context", requestContext(r.Context))
+	o.nested("context", w.requestContext(r.Context))
 	return o.value()
 }
 
 // clientAdmissionInput is schemas/client_admission.json. Before the fetch of a metadata document the lists are
 // not known, and so absent.
-func clientAdmissionInput(r oauth.ClientRequest) ast.Value {
-	o := versioned(r.ID)
+func (w *words) clientAdmissionInput(r oauth.ClientRequest) ast.Value {
+	o := w.document(r.ID)
 	o.text("stage", string(r.Stage))
-	client := clientOf(r.Client)
+	client := w.client(r.Client)
 	if r.Stage != oauth.ClientStageURL {
 		client.list("redirect_uris", r.Client.RedirectURIs)
 		client.list("auth_methods", r.Client.AuthMethods)
@@ -382,6 +247,6 @@ func clientAdmissionInput(r oauth.ClientRequest) ast.Value {
 		client.text("software_id", r.Client.SoftwareID)
 	}
 	o.nested("client", client)
-	o.nested("context", requestContext(r.Context))
+	o.nested("context", w.requestContext(r.Context))
 	return o.value()
 }

@@ -86,7 +86,10 @@ func (s source) parse() (*program, []Problem, error) {
 	if !usable {
 		return nil, problems, nil
 	}
-	return p, problems, p.addShipped(s.shipped)
+	if err := p.addShipped(s.shipped); err != nil {
+		return nil, nil, err
+	}
+	return p, problems, p.specialise()
 }
 
 func parseModule(f file) (*ast.Module, error) {
@@ -193,31 +196,35 @@ func hasRuleLabel(r *ast.Rule) bool {
 	return false
 }
 
-// compile type-checks all modules at once: module by module would take quadratic time.
-func (p *program) compile(withTests bool) (*ast.Compiler, []Problem) {
-	modules := make(map[string]*ast.Module, len(p.modules))
-	for name, m := range p.modules {
-		if withTests || !p.tests[name] {
-			modules[name] = m
-		}
-	}
-	c := ast.NewCompiler().
+// compiler is an empty compiler with all the strictness there is.
+func (p *program) compiler(withTests bool) *ast.Compiler {
+	return ast.NewCompiler().
 		WithCapabilities(capabilities()).
 		WithStrict(true).
 		WithSchemas(p.schemas).
 		WithUseTypeCheckAnnotations(true).
 		WithEnablePrintStatements(withTests).
 		SetErrorLimit(0)
-	if c.Compile(modules); c.Failed() {
-		return nil, problemsOf(c.Errors)
-	}
-	var names []string
-	for _, name := range p.author {
-		if modules[name] != nil {
-			names = append(names, name)
+}
+
+// chosen are the modules with or without the tests.
+func (p *program) chosen(withTests bool) map[string]*ast.Module {
+	modules := make(map[string]*ast.Module, len(p.modules))
+	for name, m := range p.modules {
+		if withTests || !p.tests[name] {
+			modules[name] = m
 		}
 	}
-	return c, checkReferences(c, names, p.config)
+	return modules
+}
+
+// compile type-checks all modules at once: module by module would take quadratic time.
+func (p *program) compile(withTests bool) (*ast.Compiler, []Problem) {
+	c := p.compiler(withTests)
+	if c.Compile(p.chosen(withTests)); c.Failed() {
+		return nil, problemsOf(c.Errors)
+	}
+	return c, p.checkReferences(c)
 }
 
 // store holds data.config and data.servers as AST values. It is never written to again: a waiting write would
@@ -238,7 +245,7 @@ func load(ctx context.Context, s source, found []Problem) (*generation, error) {
 		return nil, loadError(problems)
 	}
 	compiler, more := p.compile(false)
-	if problems = append(problems, more...); len(problems) > 0 {
+	if problems = withCompiled(problems, more); len(problems) > 0 {
 		return nil, loadError(problems)
 	}
 	report, err := p.test(ctx, TestOptions{}, p.author)
@@ -248,14 +255,24 @@ func load(ctx context.Context, s source, found []Problem) (*generation, error) {
 	if err := report.failure(); err != nil {
 		return nil, err
 	}
-	g := &generation{revision: s.revision, files: len(s.author), tests: report.Passed, queries: map[kind]rego.PreparedEvalQuery{}}
-	store := p.store()
-	for _, k := range kinds() {
-		g.queries[k], err = rego.New(rego.Query(k.query()), rego.Compiler(compiler), rego.Store(store), rego.StrictBuiltinErrors(true)).PrepareForEval(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("policies: prepare %s: %w", k.query(), err)
-		}
+	g := &generation{revision: s.revision, files: len(s.author), tests: report.Passed}
+	if g.queries, err = p.prepare(ctx, compiler); err != nil {
+		return nil, err
 	}
 	g.activated = time.Now()
 	return g, nil
+}
+
+// prepare makes the one query of each router, over a store of its own.
+func (p *program) prepare(ctx context.Context, compiler *ast.Compiler) (map[kind]rego.PreparedEvalQuery, error) {
+	queries := map[kind]rego.PreparedEvalQuery{}
+	store := p.store()
+	for _, k := range kinds() {
+		q, err := rego.New(rego.Query(k.query()), rego.Compiler(compiler), rego.Store(store), rego.StrictBuiltinErrors(true)).PrepareForEval(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("policies: prepare %s: %w", k.query(), err)
+		}
+		queries[k] = q
+	}
+	return queries, nil
 }

@@ -62,6 +62,24 @@ func sortProblems(problems []Problem) []Problem {
 	return slices.Compact(problems)
 }
 
+// withCompiled adds the compiler's problems. What it says of shipped files follows from a value in the author's: it is
+// left out when there are other problems, and explained when there are none.
+func withCompiled(problems, compiled []Problem) []Problem {
+	var own, shipped []Problem
+	for _, p := range compiled {
+		if strings.HasPrefix(p.File, shippedPrefix) {
+			p.Message += " (some package of yours gives a value that this router cannot take)"
+			shipped = append(shipped, p)
+			continue
+		}
+		own = append(own, p)
+	}
+	if problems = append(problems, own...); len(problems) == 0 {
+		return shipped
+	}
+	return problems
+}
+
 // problemAt makes a problem at a place in a Rego file.
 func problemAt(at *ast.Location, format string, args ...any) Problem {
 	p := Problem{Message: fmt.Sprintf(format, args...)}

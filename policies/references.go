@@ -11,18 +11,21 @@ import (
 
 // checkReferences refuses references into data that lead nowhere. Rego calls them undefined, which makes a
 // condition fail without a word: a deny rule that compares with a misspelled data.config key would never fire.
-func checkReferences(c *ast.Compiler, names []string, config map[string]any) []Problem {
+func (p *program) checkReferences(c *ast.Compiler) []Problem {
 	var problems []Problem
-	for _, name := range names {
+	for _, name := range p.author {
 		m := c.Modules[name]
+		if m == nil {
+			continue // a test, in a program without tests
+		}
 		visitor := ast.NewGenericVisitor(func(x any) bool {
 			switch x := x.(type) {
 			case *ast.With: // a mock may set anything
 				return true
 			case *ast.Term:
 				if ref, ok := x.Value.(ast.Ref); ok {
-					if p := checkReference(c, ref, config); p != "" {
-						problems = append(problems, problemAt(x.Location, "%s", p))
+					if wrong := checkReference(c, ref, p.config); wrong != "" {
+						problems = append(problems, problemAt(x.Location, "%s", wrong))
 					}
 				}
 			}
@@ -76,19 +79,14 @@ func checkConfigReference(ref ast.Ref, config map[string]any) string {
 }
 
 func checkRuleReference(c *ast.Compiler, ref ast.Ref) string {
-	node := c.RuleTree
-	for i, t := range ref {
-		if !t.IsGround() {
+	node := c.RuleTree.Child(ref[0].Value)
+	for i, t := range ref[1:] {
+		if _, ok := t.Value.(ast.String); !ok {
 			return ""
-		}
-		if i > 0 {
-			if _, ok := t.Value.(ast.String); !ok {
-				return ""
-			}
 		}
 		child := node.Child(t.Value)
 		if child == nil {
-			return fmt.Sprintf("%s leads nowhere; there is no such package or rule", ref[:i+1])
+			return fmt.Sprintf("%s leads nowhere; there is no such package or rule", ref[:i+2])
 		}
 		if len(child.Values) > 0 || child.Children == nil {
 			return ""

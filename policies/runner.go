@@ -96,7 +96,7 @@ func Test(ctx context.Context, dir string, o TestOptions) (TestReport, error) {
 		return TestReport{}, loadError(problems)
 	}
 	if _, problems := p.compile(false); len(problems) > 0 {
-		return TestReport{}, loadError(problems)
+		return TestReport{}, loadError(withCompiled(nil, problems))
 	}
 	names := p.author
 	if o.Shipped {
@@ -116,10 +116,6 @@ func (p *program) test(ctx context.Context, o TestOptions, names []string) (Test
 	if !slices.ContainsFunc(names, func(name string) bool { return p.tests[name] }) {
 		return TestReport{}, nil
 	}
-	compiler, problems := p.compile(true)
-	if len(problems) > 0 {
-		return TestReport{}, loadError(problems)
-	}
 	store := p.store()
 	txn, err := store.NewTransaction(ctx, storage.TransactionParams{})
 	if err != nil {
@@ -127,11 +123,14 @@ func (p *program) test(ctx context.Context, o TestOptions, names []string) (Test
 	}
 	defer store.Abort(ctx, txn)
 	begin := time.Now()
-	results, err := tester.NewRunner().SetCompiler(compiler).SetStore(store).CapturePrintOutput(true).
-		RaiseBuiltinErrors(true).EnableTracing(true).SetTimeout(testTimeout).Filter(o.Run).
+	// The runner compiles by itself: it marks the cases of table tests, without which a failing case would be
+	// no case at all.
+	compiler := p.compiler(true)
+	results, err := tester.NewRunner().SetCompiler(compiler).SetModules(p.chosen(true)).SetStore(store).
+		CapturePrintOutput(true).RaiseBuiltinErrors(true).EnableTracing(true).SetTimeout(testTimeout).Filter(o.Run).
 		SetPrefixMatchers(p.testPackages(names)...).RunTests(ctx, txn)
 	if err != nil {
-		return TestReport{}, fmt.Errorf("policies: %w", err)
+		return TestReport{}, loadError(problemsOf(err))
 	}
 	var report TestReport
 	for r := range results {
@@ -139,6 +138,9 @@ func (p *program) test(ctx context.Context, o TestOptions, names []string) (Test
 	}
 	if err := ctx.Err(); err != nil {
 		return TestReport{}, fmt.Errorf("policies: the tests were interrupted: %w", err)
+	}
+	if problems := p.checkReferences(compiler); len(problems) > 0 {
+		return TestReport{}, loadError(problems)
 	}
 	report.Duration = time.Since(begin)
 	report.count()

@@ -61,7 +61,7 @@ _denials contains shape.malformed(policy, "ttl") if {
 
 _redirects contains uri if some uri in data.policy.clients[_].allow_redirect
 
-_ceilings[policy] := ceiling if ceiling := data.policy.clients[policy].scope_ceiling
+_ceilings contains ceiling if ceiling := data.policy.clients[_].scope_ceiling
 
 default _ttl := 0
 

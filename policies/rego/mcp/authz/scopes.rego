@@ -75,7 +75,10 @@ _reasons contains shape.malformed(policy, "end_grant") if {
 	not is_boolean(value)
 }
 
-_grants contains scope if some scope in data.policy.scopes[_].grant
+_grants contains scope if {
+	some scope in data.policy.scopes[_].grant
+	is_string(scope)
+}
 
 _wide_grants contains scope if {
 	some scope in _grants
@@ -103,6 +106,7 @@ _offered contains grant if {
 
 _withheld contains object.union(entry, {"scope": scope}) if {
 	some entry in data.policy.scopes[_].deny_scope
+	shape.denied_scope(entry)
 	some scope in _offered
 	mcp.narrower_scope(entry.scope, scope)
 }
@@ -127,6 +131,7 @@ _partly_offered(scope) if {
 
 _consent contains scope if {
 	some wanted in data.policy.scopes[_].require_consent
+	is_string(wanted)
 	some scope in _granted
 	mcp.narrower_scope(wanted, scope)
 }

@@ -72,7 +72,10 @@ _denials contains shape.malformed(policy, "ttl_seconds") if {
 	not shape.seconds(value, 0)
 }
 
-_required_scopes contains scope if some scope in data.policy.tools[_].required_scopes
+_required_scopes contains scope if {
+	some scope in data.policy.tools[_].required_scopes
+	is_string(scope)
+}
 
 _missing_scopes contains scope if {
 	some scope in _required_scopes

@@ -1,0 +1,183 @@
+package policies
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+)
+
+// words are terms that almost every input repeats: member names, methods, kinds. They are made once and never
+// changed.
+type words struct {
+	terms map[string]*ast.Term
+	hints map[[4]bool]*ast.Term // all annotations that there can be
+}
+
+func newWords() *words {
+	w := &words{terms: map[string]*ast.Term{}, hints: map[[4]bool]*ast.Term{}}
+	for word := range strings.FieldsSeq(`1 version id stage grant_type subject actor actors client token action resource
+		tool mcp context requested prior authn type username groups properties registration host name trusted redirect_uris
+		auth_methods grant_types scopes client_uri software_id server server_id arguments title annotations readOnlyHint
+		destructiveHint idempotentHint openWorldHint schema_checked method protocol_version session_id uri prompt task_id time
+		unix_time ip user_agent request_id issued_at expires_at auth_time acr amr offline acr_values max_age
+		granted_scopes consented_scopes user service identity mcp_server static dcr cimd authorization_code refresh_token
+		client_credentials tools/call tools/list resources/read prompts/get authorize refresh probe register url document`) {
+		w.terms[word] = ast.StringTerm(word)
+	}
+	for i := range 16 {
+		h := [4]bool{i&1 > 0, i&2 > 0, i&4 > 0, i&8 > 0}
+		o := w.object(4)
+		o.bool("readOnlyHint", h[0])
+		o.bool("destructiveHint", h[1])
+		o.bool("idempotentHint", h[2])
+		o.bool("openWorldHint", h[3])
+		w.hints[h] = o.term()
+	}
+	return w
+}
+
+func (w *words) term(text string) *ast.Term {
+	if t, known := w.terms[text]; known {
+		return t
+	}
+	return ast.StringTerm(text)
+}
+
+// object begins an object of about n members.
+func (w *words) object(n int) object { return object{words: w, pairs: make([][2]*ast.Term, 0, n)} }
+
+// object collects the members of one object. What is not known is left out: an absent fact makes a condition
+// fail, while null would compare (null < 0 is true in Rego).
+type object struct {
+	words *words
+	pairs [][2]*ast.Term
+}
+
+func (o *object) set(key string, value *ast.Term) {
+	o.pairs = append(o.pairs, [2]*ast.Term{o.words.term(key), value})
+}
+
+// text leaves "" out.
+func (o *object) text(key, value string) {
+	if value != "" {
+		o.set(key, o.words.term(value))
+	}
+}
+
+// list writes an empty list for nil: there are none, and that is known.
+func (o *object) list(key string, values []string) {
+	terms := make([]*ast.Term, len(values))
+	for i, v := range values {
+		terms[i] = o.words.term(v)
+	}
+	o.set(key, ast.ArrayTerm(terms...))
+}
+
+// listIfAny leaves an empty list out: nothing is known.
+func (o *object) listIfAny(key string, values []string) {
+	if len(values) > 0 {
+		o.list(key, values)
+	}
+}
+
+func (o *object) bool(key string, value bool) { o.set(key, ast.InternedTerm(value)) }
+
+func (o *object) number(key string, value int64) {
+	o.set(key, ast.NumberTerm(json.Number(strconv.FormatInt(value, 10))))
+}
+
+// time writes Unix seconds and leaves the zero time out.
+func (o *object) time(key string, t time.Time) {
+	if !t.IsZero() {
+		o.number(key, t.Unix())
+	}
+}
+
+// free writes an object from outside and leaves nil out.
+func (o *object) free(key string, value map[string]any) error {
+	if value == nil {
+		return nil
+	}
+	t, err := termOf(value, 0)
+	if err != nil {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	o.set(key, t)
+	return nil
+}
+
+func (o *object) nested(key string, child object) {
+	if len(child.pairs) > 0 {
+		o.set(key, child.term())
+	}
+}
+
+func (o object) term() *ast.Term  { return ast.ObjectTerm(o.pairs...) }
+func (o object) value() ast.Value { return ast.NewObject(o.pairs...) }
+
+// Bounds of values from outside. The decision endpoint bounds the whole request before.
+const (
+	maxDepth        = 32
+	maxNumberLength = 400 // digits, sign, point and exponent
+	maxExponent     = 400
+)
+
+// termOf turns a decoded value into a term, without JSON between: numbers stay as they were written.
+func termOf(v any, depth int) (*ast.Term, error) {
+	if depth > maxDepth {
+		return nil, fmt.Errorf("nested deeper than %d levels", maxDepth)
+	}
+	switch v := v.(type) {
+	case nil:
+		return ast.NullTerm(), nil
+	case bool:
+		return ast.InternedTerm(v), nil
+	case string:
+		return ast.StringTerm(v), nil
+	case json.Number:
+		return numberOf(v)
+	case map[string]any:
+		pairs := make([][2]*ast.Term, 0, len(v))
+		for key, member := range v {
+			t, err := termOf(member, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			pairs = append(pairs, [2]*ast.Term{ast.StringTerm(key), t})
+		}
+		return ast.ObjectTerm(pairs...), nil
+	case []any:
+		terms := make([]*ast.Term, len(v))
+		for i, element := range v {
+			t, err := termOf(element, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			terms[i] = t
+		}
+		return ast.ArrayTerm(terms...), nil
+	}
+	return nil, fmt.Errorf("a value of type %T cannot be decided on; numbers must be json.Number", v)
+}
+
+// numberOf bounds a number: comparing 1e999999999 exactly would take gigabytes.
+func numberOf(n json.Number) (*ast.Term, error) {
+	text := string(n)
+	if len(text) > maxNumberLength {
+		return nil, errors.New("a number is too long")
+	}
+	if i := strings.IndexAny(text, "eE"); i >= 0 {
+		if e, err := strconv.Atoi(text[i+1:]); err != nil || e > maxExponent || e < -maxExponent {
+			return nil, errors.New("a number is out of range")
+		}
+	}
+	if !json.Valid([]byte(text)) {
+		return nil, errors.New("a number is malformed")
+	}
+	return ast.NumberTerm(n), nil
+}
