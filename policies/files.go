@@ -7,15 +7,18 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
-	"github.com/goccy/go-yaml"
+	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/util"
 )
 
@@ -206,20 +209,56 @@ func decodeData(f file) (any, error) {
 			return nil, err
 		}
 	}
-	if path.Ext(f.path) != ".json" {
-		var strict any // this parser refuses repeated keys; the other one keeps numbers as OPA wants them
-		if err := yaml.Unmarshal(f.data, &strict); err != nil {
-			return nil, err
-		}
-	}
 	var value any
 	if err := util.Unmarshal(f.data, &value); err != nil {
 		return nil, err
 	}
-	if value == nil {
+	switch value.(type) {
+	case nil:
 		return map[string]any{}, nil // an empty file
+	case map[string]any:
+		if path.Ext(f.path) != ".json" {
+			return value, checkYAML(f.data)
+		}
 	}
 	return value, nil
+}
+
+// checkYAML refuses what util.Unmarshal takes without a word: repeated keys, of which the last one would win. OPA
+// reads the YAML of METADATA comments strictly, so the text is put into one and parsed.
+func checkYAML(text []byte) error {
+	var b strings.Builder
+	b.WriteString("# METADATA\n# custom:\n#   _: 0\n")
+	begun := false
+	for line := range strings.Lines(string(text)) {
+		trimmed := strings.TrimSpace(line)
+		if trimmed == "---" && begun {
+			return errors.New("holds a second document, which would be ignored; keep one")
+		}
+		if trimmed == "---" {
+			line = "" // only marks the begin
+		}
+		begun = begun || trimmed != "" && trimmed[0] != '#'
+		b.WriteString("#   " + strings.TrimRight(line, "\r\n") + "\n")
+	}
+	b.WriteString("package config\n")
+	_, err := ast.ParseModuleWithOpts("", b.String(), ast.ParserOptions{ProcessAnnotation: true, RegoVersion: ast.RegoV1})
+	var problems ast.Errors
+	if errors.As(err, &problems) && len(problems) > 0 {
+		return errors.New(shiftLines(problems[0].Message, -2))
+	}
+	return err
+}
+
+// shiftLines corrects the line numbers in a message.
+func shiftLines(message string, by int) string {
+	return regexp.MustCompile(`line \d+`).ReplaceAllStringFunc(message, func(found string) string {
+		n, err := strconv.Atoi(strings.TrimPrefix(found, "line "))
+		if err != nil {
+			return found
+		}
+		return fmt.Sprintf("line %d", n+by)
+	})
 }
 
 func mergeAt(into map[string]any, keys []string, value any) error {
