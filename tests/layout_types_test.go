@@ -125,7 +125,7 @@ func visitExported(t types.Type, seen map[types.Type]bool, found func(*types.Typ
 	switch t := t.(type) {
 	case *types.Named:
 		object := t.Obj()
-		if object.Pkg() == nil || standard(object.Pkg().Path()) {
+		if object.Pkg() == nil || standard(object.Pkg().Path()) && object.Pkg().Path() != "database/sql" {
 			return
 		}
 		if !strings.HasPrefix(object.Pkg().Path(), module) {

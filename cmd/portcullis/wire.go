@@ -33,15 +33,16 @@ func wire(ctx context.Context, c Config) (p *parts, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p = &parts{config: c}
-	if p.store, err = storage.Open(ctx, storage.Config{Path: string(c.Database), ServerKey: key, Demo: c.demo}); err != nil {
+	store, err := storage.Open(ctx, storage.Config{Path: string(c.Database), ServerKey: key, Demo: c.demo})
+	if err != nil {
 		return nil, openError(err)
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, p.store.Close())
+			err = errors.Join(err, store.Close())
 		}
 	}()
+	p = &parts{config: c, store: store}
 	if err = p.loadCertificate(); err != nil {
 		return nil, err
 	}
