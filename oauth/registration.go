@@ -176,24 +176,11 @@ func (e *RegistrationEndpoint) client(m *ClientMetadata) (*Client, error) {
 // decide asks policy and keeps the redirect URIs that are acceptable: a client that registers several at once must not fail for
 // one of them (RFC 7591 §3.2.1 lets the server replace values).
 func (e *RegistrationEndpoint) decide(ctx context.Context, c *Client, m *ClientMetadata) (ClientDecision, error) {
-	d, err := e.cfg.Policy.Admit(ctx, ClientRequest{ID: NewID("dec_"), Stage: ClientStageRegister, Client: c, Context: RequestFrom(ctx)})
+	d, err := admitClient(ctx, e.cfg.Policy, ClientStageRegister, c)
 	if err != nil {
-		return d, AccessDenied.Errorf("the policy could not decide about this registration").For("policy_error").Because(err)
+		return d, err
 	}
-	if !d.Allow {
-		text, code := "the policy does not admit this client", "policy_denied"
-		if len(d.Reasons) > 0 {
-			text, code = d.Reasons[0].Message, d.Reasons[0].Code
-		}
-		return d, AccessDenied.Errorf("%s", text).For(code)
-	}
-	m.RedirectURIs = slices.DeleteFunc(slices.Clone(m.RedirectURIs), func(raw string) bool {
-		return RedirectKindOf(raw) == RedirectPrivate && !(c.Public() && slices.Contains(d.AllowRedirects, raw))
-	})
-	if len(m.RedirectURIs) == 0 {
-		return d, InvalidRedirectURI.Errorf("none of the redirect URIs is acceptable: private-use schemes need a policy that allows them, for public clients only")
-	}
-	c.RedirectURIs, c.Ceiling = m.RedirectURIs, d.Ceiling
+	m.RedirectURIs = c.RedirectURIs
 	c.Digest = metadataDigest(*m)
 	if c.Public() {
 		c.ID = "dcr_" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(HashSecret(c.Digest))[:32])
