@@ -35,7 +35,7 @@ type browser struct {
 	client *http.Client
 }
 
-// places gives each browser an address of its own, since the server limits what one address may start.
+// places gives each browser an address of its own, since the server limits what one address or its block may start.
 var places atomic.Uint32
 
 func (s *server) browser(t testing.TB) *browser {
@@ -62,7 +62,7 @@ func (s *server) program(t testing.TB) *browser {
 // place is the next loopback address, or the usual one on systems that have only that.
 func place() net.Addr {
 	n := places.Add(1)
-	addr := &net.TCPAddr{IP: net.IPv4(127, 77, byte(n>>8), byte(n))}
+	addr := &net.TCPAddr{IP: net.IPv4(127, byte(n>>8)+7, byte(n), 1)} // a /24 of its own
 	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: addr.IP})
 	if err != nil {
 		return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}

@@ -103,7 +103,7 @@ func TestCrossOriginAccess(t *testing.T) {
 	s := start(t, "main.yaml", map[string]string{"more": "registration: {mode: open}"})
 	b := s.program(t)
 	origin := http.Header{"Origin": {"https://inspector.example"}, "Access-Control-Request-Method": {"POST"}, "Access-Control-Request-Headers": {"mcp-protocol-version"}}
-	for _, path := range []string{"/.well-known/oauth-authorization-server", "/.well-known/oauth-protected-resource/office", "/jwks.json", "/token", "/revoke"} {
+	for _, path := range []string{"/.well-known/oauth-authorization-server", "/.well-known/oauth-protected-resource/office", "/jwks.json", "/token", "/revoke", "/register"} {
 		a := b.do(http.MethodOptions, path, "", origin)
 		allowed := strings.ToLower(a.header.Get("Access-Control-Allow-Headers"))
 		if a.status/100 != 2 || a.header.Get("Access-Control-Allow-Origin") != "*" || a.header.Get("Access-Control-Allow-Credentials") != "" {
