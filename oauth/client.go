@@ -1,7 +1,6 @@
 package oauth
 
 import (
-	"net/url"
 	"slices"
 	"time"
 )
@@ -53,16 +52,13 @@ func (c *Client) Public() bool { return slices.Equal(c.AuthMethods, []string{Aut
 // MayUse tells whether the client is registered for a grant type.
 func (c *Client) MayUse(grantType string) bool { return slices.Contains(c.GrantTypes, grantType) }
 
-// Host is the verified host of a CIMD client id, "" for the other kinds.
+// Host is the verified host of a CIMD client id in lower case and without port, "" for the other kinds. It is one spelling per
+// host, so that a rule about a host cannot be passed by writing it otherwise.
 func (c *Client) Host() string {
 	if c.Registration != RegistrationCIMD {
 		return ""
 	}
-	u, err := url.Parse(c.ID)
-	if err != nil {
-		return ""
-	}
-	return u.Host
+	return hostOfURL(c.ID)
 }
 
 // Trusted is true for clients that the operator registered.

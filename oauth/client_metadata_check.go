@@ -41,6 +41,9 @@ func CheckClientIDURL(raw string) error {
 	if err := checkAuthority(rest); err != nil {
 		return err
 	}
+	if authority := authorityOf(rest); authority != strings.ToLower(authority) || strings.HasSuffix(authority, ":443") {
+		return errors.New("its host must be in lower case and without the port 443, so that there is one spelling of it")
+	}
 	u, err := url.Parse(raw)
 	if err != nil {
 		return errors.New("it is not a valid URL")

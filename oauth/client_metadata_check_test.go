@@ -24,6 +24,9 @@ func TestCheckClientIDURL(t *testing.T) {
 		"http://client.example/c.json":                        false,
 		"http://127.0.0.1/c.json":                             false,
 		"HTTPS://client.example/c.json":                       false,
+		"https://CLIENT.example/c.json":                       false, // a rule about the host must see it
+		"https://client.example:443/c.json":                   false,
+		"https://client.example./c.json":                      false,
 		"https://client.example":                              false,
 		"https://client.example/":                             false,
 		"https://client.example?x=1":                          false,
@@ -177,8 +180,8 @@ func FuzzClientIDURL(f *testing.F) {
 		if err != nil || u.Scheme != "https" || u.User != nil || u.Hostname() == "" || u.Fragment != "" || len(u.Path) < 2 || u.String() != raw && u.RawQuery != "" && !strings.Contains(raw, "?") {
 			t.Errorf("accepted %q: %v", raw, err)
 		}
-		if c := (&Client{ID: raw, Registration: RegistrationCIMD}); c.Host() == "" {
-			t.Errorf("%q has no host", raw)
+		if host := (&Client{ID: raw, Registration: RegistrationCIMD}).Host(); host == "" || host != u.Hostname() {
+			t.Errorf("%q has the host %q", raw, host)
 		}
 	})
 }

@@ -1,20 +1,26 @@
 package oauth
 
 import (
+	"net/url"
 	"strings"
 	"unicode"
 
 	"golang.org/x/text/unicode/norm"
 )
 
-// maxShownName is how many runes of a client's name a page shows.
-const maxShownName = 80
+const (
+	maxShownName  = 80 // runes of a client's name on a page
+	maxShownMarks = 2  // combining marks on one letter; more are drawn over the lines above and below
+)
 
 // ViewOf is a client as a person should see it: what it claims is cleaned, what is verified stands apart.
 func ViewOf(c *Client) ClientView {
-	v := ClientView{ID: c.ID, Name: CleanText(c.Name, maxShownName), Registration: c.Registration, Host: c.Host(), Verified: c.Trusted()}
+	v := ClientView{ID: c.ID, Name: CleanText(c.Name, maxShownName), Registration: c.Registration, Verified: c.Trusted()}
 	if v.Name == "" {
 		v.Name = "(no name)"
+	}
+	if u, err := url.Parse(c.ID); err == nil && c.Registration == RegistrationCIMD {
+		v.Host = strings.ToLower(u.Host) // ASCII: CheckClientIDURL lets no other through
 	}
 	return v
 }
@@ -22,27 +28,36 @@ func ViewOf(c *Client) ClientView {
 // CleanText makes text from outside safe to show: NFC, without control, format (bidirectional, zero-width), private-use
 // and unassigned characters, every kind of blank one space, at most max runes. Escaping is the template's business.
 func CleanText(s string, max int) string {
-	var b strings.Builder
-	runes, blank := 0, false
-	for _, r := range norm.NFC.String(strings.ToValidUTF8(s, "")) {
-		switch {
-		case unicode.IsSpace(r) || unicode.Is(unicode.Zs, r) || r == '\u2800' || r == '\u3164' || r == '\u115f' || r == '\u1160' || r == '\uffa0':
-			blank = b.Len() > 0
-			continue
-		case !unicode.IsGraphic(r) || unicode.Is(unicode.Variation_Selector, r) || unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r):
-			continue
-		}
-		if runes >= max {
-			b.WriteRune('…')
-			break
-		}
-		if blank {
-			b.WriteRune(' ')
-			runes++
-			blank = false
-		}
-		b.WriteRune(r)
-		runes++
+	if limit := 16 * max; len(s) > limit {
+		s = s[:limit] // so much more than will be shown need not be looked at
 	}
-	return b.String()
+	visible := norm.NFC.String(strings.Map(visibleRune, strings.ToValidUTF8(s, "")))
+	var out []rune
+	marks := 0
+	for _, r := range strings.Join(strings.Fields(visible), " ") {
+		if marks++; !unicode.IsMark(r) {
+			marks = 0
+		}
+		if marks > maxShownMarks {
+			continue
+		}
+		out = append(out, r)
+	}
+	if len(out) > max {
+		out = append(out[:max-1], '…')
+	}
+	return string(out)
+}
+
+// visibleRune turns what looks like a blank into one and drops what cannot be seen.
+func visibleRune(r rune) rune {
+	switch {
+	case unicode.IsSpace(r), unicode.Is(unicode.Zs, r):
+		return ' '
+	case r == '\u2800', r == '\u3164', r == '\u115f', r == '\u1160', r == '\uffa0': // letters that look like nothing
+		return ' '
+	case !unicode.IsGraphic(r), unicode.Is(unicode.Variation_Selector, r), unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r):
+		return -1
+	}
+	return r
 }

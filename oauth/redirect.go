@@ -144,9 +144,10 @@ func (t Target) Sent() string { return t.uri }
 // Kind is where the redirect leads.
 func (t Target) Kind() RedirectKind { return t.kind }
 
-// Host is the host (with its port) that the browser goes to, or the scheme if that is a private-use one.
+// Host is the host (with its port) that the browser goes to, or the scheme if that is a private-use one. It is in lower case:
+// a capital I could pass for a small l.
 func (t Target) Host() string {
-	scheme, rest, _ := strings.Cut(t.uri, ":")
+	scheme, rest, _ := strings.Cut(strings.ToLower(t.uri), ":")
 	if t.kind == RedirectPrivate {
 		return scheme
 	}
