@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -45,6 +48,7 @@ func (a *app) demo(ctx context.Context, o demoOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.close()) }()
+	defer survivePipe()()
 	if err := d.start(ctx); err != nil {
 		return err
 	}
@@ -53,11 +57,18 @@ func (a *app) demo(ctx context.Context, o demoOptions) (err error) {
 	if err := d.walk(ctx, out); err != nil {
 		return err
 	}
-	if o.once {
+	if o.once || out.err != nil {
 		return out.err
 	}
 	d.invite(out)
 	return errors.Join(d.follow(ctx, out), out.err)
+}
+
+// survivePipe makes a write to a closed pipe an error. Otherwise "portcullis demo | head" would die and leave its folder.
+func survivePipe() (stop func()) {
+	broken := make(chan os.Signal, 1)
+	signal.Notify(broken, syscall.SIGPIPE)
+	return func() { signal.Stop(broken) }
 }
 
 // walkTime is how long the walk may take. It takes about a second.
@@ -105,6 +116,9 @@ func (d *demonstration) follow(ctx context.Context, out *printer) error {
 		}
 		if last, err = printAudit(ctx, out, audit, last); err != nil && ctx.Err() == nil {
 			return err
+		}
+		if out.err != nil {
+			return nil // nobody listens; the caller tells
 		}
 	}
 }

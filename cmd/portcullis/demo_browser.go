@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -185,8 +184,8 @@ func (b *browser) answer(ctx context.Context, c *consentPage, allow bool) error 
 	if err != nil {
 		return err
 	}
-	if next.status != http.StatusOK {
-		return errors.New("the answer led to " + next.title())
+	if next.status != http.StatusOK || next.url.Host == c.page.url.Host {
+		return fmt.Errorf("the answer did not lead back to the agent but to %q (status %d)", next.title(), next.status)
 	}
 	return nil
 }

@@ -114,6 +114,7 @@ type decisionContext struct {
 	Rules        []string `json:"rules"`
 	Subject      string   `json:"subject"`
 	Scope        string   `json:"scope"`
+	Obligations  []any    `json:"obligations"`
 	Challenge    *struct {
 		Status          int    `json:"status"`
 		WWWAuthenticate string `json:"www_authenticate"`
@@ -172,6 +173,9 @@ func (s *sampleServer) decide(ctx context.Context, token string, call mcpCall) (
 	}
 	if c := d.Context.Challenge; c != nil && c.Status != http.StatusUnauthorized && c.Status != http.StatusForbidden {
 		return nil, fmt.Errorf("decision: a challenge with status %d", c.Status)
+	}
+	if d.Decision && len(d.Context.Obligations) > 0 { // this server knows none, and what cannot be fulfilled denies
+		d.Decision, d.Context.Reason, d.Context.ReasonUser = false, "obligation_unsupported", "the call is allowed under an obligation that this server cannot fulfil"
 	}
 	return d, nil
 }

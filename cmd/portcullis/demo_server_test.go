@@ -175,6 +175,7 @@ func TestDemoServerAnswersOverHTTP(t *testing.T) {
 		"an answer without a decision denies":          {decision: `{}`, body: list, status: 200, code: `"code":-32001`},
 		"an answer that is no JSON refuses":            {decision: `yes`, body: weather, status: 503, code: `"code":-32603`},
 		"a challenge with a strange status refuses":    {decision: strings.Replace(challenge, "403", "200", 1), body: weather, status: 503, code: `"code":-32603`},
+		"an obligation that nobody can fulfil denies":  {decision: `{"decision":true,"context":{"obligations":[{"id":"o","type":"custom"}]}}`, body: weather, status: 200, code: `"isError":true`},
 		"no token":                          {body: list, header: map[string]string{"Authorization": ""}, status: 401, www: `Bearer resource_metadata="http://127.0.0.1:`},
 		"another scheme":                    {body: list, header: map[string]string{"Authorization": "Basic dG9r"}, status: 401, www: `Bearer resource_metadata="http://127.0.0.1:`},
 		"a batch":                           {body: "[" + weather + "]", status: 400, code: `"code":-32600`},

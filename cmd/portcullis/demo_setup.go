@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"portcullis/oauth"
 	"portcullis/policies"
@@ -135,7 +136,8 @@ func (d *demonstration) configure(log *slog.Logger) error {
 	c.Issuer = "http://" + d.listeners.public.Addr().String()
 	c.Database, c.ServerKeyFile, c.Policies = filePath(d.path("portcullis.db")), filePath(d.path("portcullis.key")), filePath(d.path("policy"))
 	c.Resources = []ResourceConfig{resource}
-	c.Registration.Mode = "open" // for clients that have no metadata document
+	c.Policy.Deadline = 2 * time.Second // a slow or busy computer should not change what the walk shows
+	c.Registration.Mode = "open"        // for clients that have no metadata document
 	c.CIMD.CAFile, c.CIMD.LoopbackURLs = filePath(d.identity.caFile), []string{d.identity.clientID}
 	for _, p := range []demoPerson{d.alice, d.bob} {
 		hash, err := oauth.HashPassword(p.password)

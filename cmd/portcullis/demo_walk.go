@@ -38,12 +38,12 @@ type demoPerson struct {
 var errWalkOver = errors.New("nobody logs in again")
 
 // run walks. The identity must be one that no agent has used before.
-func (w *walk) run(ctx context.Context, endpoint string, identity *agentIdentity) error {
-	var err error
+func (w *walk) run(ctx context.Context, endpoint string, identity *agentIdentity) (err error) {
 	if w.browser, err = newBrowser(); err != nil {
 		return err
 	}
 	w.agent = newDemoAgent(endpoint, identity, w.meetPerson)
+	defer func() { err = errors.Join(err, w.agent.close()) }()
 	w.out.chapter("An agent finds its way", "it knows nothing but "+endpoint)
 	if err := w.agent.connect(ctx, scopeTransfer); err != nil {
 		return w.blame("connect", err)
@@ -57,7 +57,7 @@ func (w *walk) run(ctx context.Context, endpoint string, identity *agentIdentity
 	if _, leaks := identity.seen(); leaks > 0 {
 		return errors.New("the agent's redirect URI received a cookie of ours")
 	}
-	return errors.Join(w.agent.close(), w.out.err)
+	return nil
 }
 
 // blame prefers what went wrong in a step of ours to what the SDK makes of it.
