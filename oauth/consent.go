@@ -239,7 +239,11 @@ func (v *legView) allow(ev Event, p *proposal, chosen Scopes) (Step, []Change, e
 	grant.Scopes = slices.DeleteFunc(slices.Clone(grant.Scopes), p.granted.Scopes.Has).Union(chosen)
 	grant.ClientDigest, grant.RedirectURI = v.client.Digest, v.target.Registered()
 	secret := NewSecret()
-	code := Code{Hash: HashSecret(secret), GrantID: grant.ID, RedirectURI: v.target.Sent(), Challenge: v.i.Params.Get("code_challenge"), Scopes: chosen,
+	obtained := chosen
+	if p.request.offline && p.granted.Refresh {
+		obtained = chosen.Union(Scopes{OfflineAccess})
+	}
+	code := Code{Hash: HashSecret(secret), GrantID: grant.ID, RedirectURI: v.target.Sent(), Challenge: v.i.Params.Get("code_challenge"), Scopes: obtained,
 		Offline: p.granted.Refresh, AuthTime: v.session.AuthTime, ACR: v.session.ACR, AMR: v.session.AMR, ExpiresAt: now.Add(codeTTL)}
 	ev.Outcome, ev.Scopes, ev.GrantID = OutcomeOK, chosen, grant.ID
 	step := RedirectStep{URL: v.redirect("code", secret), Client: ViewOf(v.client), Host: v.target.Host()}

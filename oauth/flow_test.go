@@ -20,7 +20,7 @@ func TestCodeFlow(t *testing.T) {
 	if out.TokenType != "Bearer" || out.ExpiresIn != 600 || out.RefreshToken == "" {
 		t.Errorf("%+v", out)
 	}
-	if out.Scope != "offline_access tools:weather.read" {
+	if out.Scope != "tools:weather.read" {
 		t.Errorf("scope %q", out.Scope)
 	}
 	if !w.active(out.AccessToken) {
@@ -144,7 +144,7 @@ func TestConsentGrantsOnlyWhatWasTickedAndOffered(t *testing.T) {
 	}
 	out, err := w.exchange(first)
 	must(t, err)
-	if out.Scope != "offline_access tools:weather.read" {
+	if out.Scope != "tools:weather.read" {
 		t.Errorf("scope %q", out.Scope)
 	}
 }

@@ -26,7 +26,7 @@ type Code struct {
 	GrantID     string
 	RedirectURI string // as sent at the authorization endpoint
 	Challenge   string // S256
-	Scopes      Scopes // what was consented in this interaction
+	Scopes      Scopes // what was consented in this interaction, with offline_access if that was asked for
 	Offline     bool   // offline_access was granted
 	AuthTime    time.Time
 	ACR         string
@@ -41,7 +41,7 @@ type Code struct {
 type Family struct {
 	ID        string
 	GrantID   string
-	Scopes    Scopes // the ceiling of every refresh
+	Scopes    Scopes // the ceiling of every refresh; with offline_access if that was asked for
 	JKT       string // DPoP key thumbprint; "" = bearer
 	AuthTime  time.Time
 	ACR       string

@@ -107,7 +107,7 @@ func (g AuthorizationCode) authorize(r TokenRequest, s *CodeState, user *User, r
 		AMR: s.Code.AMR, CreatedAt: now, ExpiresAt: now.Add(g.RefreshAbsolute)}
 	return &Authorization{
 		GrantType: g.Name(), Stage: StageToken, Client: r.Client, Subject: user.Subject(), Resource: resource,
-		Ceiling: s.Code.Scopes.Meet(s.Grant.Scopes), Asked: s.Code.Scopes, Consented: s.Grant.Scopes, Grant: s.Grant, Family: family,
+		Ceiling: s.Code.Scopes.Meet(s.Grant.Scopes), Asked: s.Code.Scopes.Without(OfflineAccess), Consented: s.Grant.Scopes, Grant: s.Grant, Family: family,
 		Authn:   Authentication{Time: s.Code.AuthTime, ACR: s.Code.ACR, AMR: s.Code.AMR},
 		Refresh: RefreshPlan{Issue: s.Code.Offline}, Event: EventTokenIssued,
 		Spend: []Change{SpendCode{Hash: bytes.Clone(s.Code.Hash), FamilyID: family.ID, At: now}, SaveFamily{*family}},

@@ -48,7 +48,7 @@ func (g RefreshToken) Prove(ctx context.Context, r TokenRequest) (*Authorization
 		return nil, err
 	}
 	ceiling := s.Family.Scopes.Meet(s.Grant.Scopes)
-	asked, err := refreshScopes(r.Form.Get("scope"), s.Family.Scopes)
+	asked, err := refreshScopes(r.Form.Get("scope"), s.Family.Scopes.Without(OfflineAccess))
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"portcullis/oauth/jose"
@@ -117,9 +118,12 @@ func (i *Issuer) mintRefresh(a *Authorization, out *TokenResponse, now time.Time
 	if !a.Refresh.Issue {
 		return nil, nil
 	}
+	if slices.Contains(a.Family.Scopes, OfflineAccess) { // echoed when it was asked for (RFC 6749 §5.1)
+		scopes, _ := ParseScopes(out.Scope)
+		out.Scope = scopes.Union(Scopes{OfflineAccess}).String()
+	}
 	if a.Refresh.Successor != "" {
 		out.RefreshToken = a.Refresh.Successor
-		out.Scope = withOffline(out.Scope)
 		return nil, nil
 	}
 	secret := NewSecret()
@@ -128,7 +132,6 @@ func (i *Issuer) mintRefresh(a *Authorization, out *TokenResponse, now time.Time
 		next.ExpiresAt = a.Family.ExpiresAt
 	}
 	out.RefreshToken = secret
-	out.Scope = withOffline(out.Scope)
 	used := a.Refresh.Rotate
 	if used == nil {
 		return []Change{SaveRefresh{next}}, nil
@@ -163,11 +166,6 @@ func (i *Issuer) successorKey(presented string) []byte {
 func (i *Issuer) successor(presented string, r *Refresh) (string, error) {
 	text, err := jose.Open(i.successorKey(presented), r.Successor, r.Hash)
 	return string(text), err
-}
-
-func withOffline(scope string) string {
-	s, _ := ParseScopes(scope)
-	return s.Union(Scopes{OfflineAccess}).String()
 }
 
 // verify checks an access token of ours: signature, type, issuer, times. Audience and revocation are the caller's

@@ -159,7 +159,7 @@ func (a *Authorization) scopeRequest() ScopeRequest {
 	r := ScopeRequest{Stage: a.Stage, GrantType: a.GrantType, Subject: a.Subject, Actors: a.Actors, Client: a.Client, Resource: a.Resource,
 		Requested: a.Asked, Offline: a.Refresh.Issue, Consented: a.Consented, Authn: a.Authn}
 	if a.Family != nil && a.Stage == StageRefresh {
-		r.Granted = a.Family.Scopes
+		r.Granted = a.Family.Scopes.Without(OfflineAccess)
 	}
 	return r
 }
