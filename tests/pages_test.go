@@ -319,6 +319,14 @@ func TestAccount(t *testing.T) {
 		}
 		signIn(b, next).want(303)
 	})
+	t.Run("whose password is in the configuration file is not offered to change it", func(t *testing.T) {
+		alice := s.browser(t)
+		page, path := alice.begin(ask())
+		alice.login(page, path, "alice")
+		if account := alice.get("/ui/account").want(200); hasInput(account, "new_password") {
+			t.Error("the account page has a password form that cannot work")
+		}
+	})
 	t.Run("another person's grant", func(t *testing.T) {
 		alice := s.browser(t)
 		tokens := alice.tokens(ask())
