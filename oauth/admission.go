@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -64,11 +65,13 @@ func concludeAdmission(c *Client, d ClientDecision, err error) (ClientDecision, 
 		return d, err
 	}
 	if !d.Allow {
-		why := "it says no more"
-		if len(d.Reasons) > 0 && d.Reasons[0].Message != "" {
-			why = d.Reasons[0].Message
+		e := AccessDenied.Errorf("the operator's policy does not admit this client").For("client_denied")
+		if len(d.Reasons) > 0 {
+			first := d.Reasons[0]
+			e.Description += ": " + first.Message
+			e.Reason = cmp.Or(first.Code, e.Reason)
 		}
-		return d, AccessDenied.Errorf("the operator's policy does not admit this client: %s", why).For("client_denied")
+		return d, e
 	}
 	c.Ceiling = d.Ceiling
 	return d, nil

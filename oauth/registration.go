@@ -2,8 +2,6 @@ package oauth
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base32"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -31,17 +29,15 @@ type RegistrationEndpoint struct {
 // Limits of a registration.
 const (
 	maxRedirectURIs  = 16
-	maxMetadataText  = 200 // bytes of client_name and the like
-	maxMetadataURI   = 2048
-	registrationTTL  = 24 * time.Hour
-	registrationsIP  = 120 // an hour; hosted clients share few addresses
-	registrationsAll = 2000
+	maxMetadataScope = 2048 // bytes
+	registrationsIP  = 120  // an hour; hosted clients share few addresses
+	registrationsAll = 2000 // an hour, all addresses together
 )
 
 // NewRegistration builds the endpoint.
 func NewRegistration(cfg RegistrationConfig) *RegistrationEndpoint {
 	if cfg.TTL <= 0 {
-		cfg.TTL = registrationTTL
+		cfg.TTL = unusedTTL
 	}
 	return &RegistrationEndpoint{cfg: cfg, perIP: NewLimiter(registrationsIP, time.Hour, 30, 4096), global: NewLimiter(registrationsAll, time.Hour, 200, 1)}
 }
@@ -78,36 +74,43 @@ func (e *RegistrationEndpoint) Register(ctx context.Context, authorization strin
 	if err := e.normalise(&m); err != nil {
 		return nil, err
 	}
-	client, err := e.client(&m)
+	client, err := registrant(m)
 	if err != nil {
 		return nil, err
 	}
-	d, err := e.decide(ctx, client, &m)
+	decision, err := admitClient(ctx, e.cfg.Policy, ClientStageRegister, client)
 	if err != nil {
 		return nil, err
 	}
+	m.RedirectURIs = client.RedirectURIs // RFC 7591 §3.2.1: the answer tells what was registered
+	client.Digest = metadataDigest(m)
 	out := &RegisteredClient{ClientMetadata: m}
-	if !client.Public() {
+	if client.Public() {
+		client.ID = "dcr_" + client.Digest[:40]
+	} else {
+		client.ID = NewID("dcr_")
 		out.ClientSecret, out.ClientSecretExpiresAt = NewSecret(), new(int64)
 		client.SecretHashes = [][]byte{HashSecret(out.ClientSecret)}
 	}
-	if err := e.store(ctx, client, d); err != nil {
+	if err := e.store(ctx, client, decision); err != nil {
 		return nil, err
 	}
 	out.ClientID, out.ClientIDIssuedAt = client.ID, client.CreatedAt.Unix()
 	return out, nil
 }
 
+// admitCaller looks at the initial access token, or counts where anyone may register. Wrong tokens are counted too.
 func (e *RegistrationEndpoint) admitCaller(ctx context.Context, authorization string) error {
-	if e.cfg.TokenHashes != nil {
-		scheme, token, _ := strings.Cut(authorization, " ")
-		if !strings.EqualFold(scheme, "Bearer") || !SameSecret(strings.TrimSpace(token), e.cfg.TokenHashes) {
-			return InvalidToken.Errorf("registration needs an initial access token from the operator; send it as Authorization: Bearer …").For("registration_token")
-		}
+	scheme, token, _ := strings.Cut(authorization, " ")
+	proven := e.cfg.TokenHashes != nil && strings.EqualFold(scheme, "Bearer") && SameSecret(strings.TrimSpace(token), e.cfg.TokenHashes)
+	if proven {
 		return nil
 	}
 	if ok, wait := e.perIP.Allow(ipBlock(RequestFrom(ctx).IP)); !ok {
 		return SlowDown.Errorf("too many registrations from this network; use a client id metadata document, or try later").For("registration_limit").After(wait)
+	}
+	if e.cfg.TokenHashes != nil {
+		return InvalidToken.Errorf("registration needs an initial access token from the operator; send it as Authorization: Bearer …").For("registration_token")
 	}
 	if ok, wait := e.global.Allow(""); !ok {
 		return SlowDown.Errorf("too many registrations at the moment; use a client id metadata document, or try later").For("registration_limit").After(wait)
@@ -118,16 +121,16 @@ func (e *RegistrationEndpoint) admitCaller(ctx context.Context, authorization st
 // normalise checks what needs no policy and fills in the defaults of RFC 7591 §2. What this server does not support is left out, so that
 // the echo tells the truth.
 func (e *RegistrationEndpoint) normalise(m *ClientMetadata) error {
-	if len(m.RedirectURIs) == 0 || len(m.RedirectURIs) > maxRedirectURIs {
-		return InvalidRedirectURI.Errorf("redirect_uris needs 1 to %d URIs", maxRedirectURIs)
-	}
 	for name, text := range map[string]string{"client_name": m.ClientName, "software_id": m.SoftwareID, "software_version": m.SoftwareVersion} {
-		if len(text) > maxMetadataText {
-			return InvalidClientMetadata.Errorf("%s is longer than %d bytes", name, maxMetadataText)
+		if len(text) > maxClientNameBytes {
+			return InvalidClientMetadata.Errorf("%s is longer than %d bytes", name, maxClientNameBytes)
 		}
 	}
-	if m.ClientURI != "" && (len(m.ClientURI) > maxMetadataURI || RedirectKindOf(m.ClientURI) != RedirectWeb) {
-		return InvalidClientMetadata.Errorf("client_uri must be an https URL")
+	if !httpsURL(m.ClientURI) {
+		m.ClientURI = ""
+	}
+	if m.ApplicationType != "web" && m.ApplicationType != "native" {
+		m.ApplicationType = ""
 	}
 	switch m.TokenEndpointAuthMethod {
 	case "":
@@ -136,7 +139,7 @@ func (e *RegistrationEndpoint) normalise(m *ClientMetadata) error {
 	default:
 		return InvalidClientMetadata.Errorf("token_endpoint_auth_method must be one of %s", strings.Join(AuthMethods(), ", "))
 	}
-	if len(m.ResponseTypes) > 0 && !slices.Contains(m.ResponseTypes, "code") {
+	if !usableResponseTypes(m.ResponseTypes) {
 		return InvalidClientMetadata.Errorf("response_types must contain code")
 	}
 	m.ResponseTypes = []string{"code"}
@@ -150,45 +153,37 @@ func (e *RegistrationEndpoint) normalise(m *ClientMetadata) error {
 		return InvalidClientMetadata.Errorf("grant_types must contain authorization_code")
 	}
 	scopes, err := ParseScopes(m.Scope)
-	if err != nil {
-		return InvalidClientMetadata.Errorf("%v", err)
+	if err != nil || len(m.Scope) > maxMetadataScope {
+		return InvalidClientMetadata.Errorf("scope must be scope names separated by single blanks, at most %d bytes in all", maxMetadataScope)
 	}
 	m.Scope = scopes.String()
 	return nil
 }
 
-func (e *RegistrationEndpoint) client(m *ClientMetadata) (*Client, error) {
-	now := time.Now().Truncate(time.Second)
-	for _, raw := range m.RedirectURIs {
-		if err := CheckRedirectURI(raw); err != nil && RedirectKindOf(raw) != RedirectPrivate {
-			return nil, InvalidRedirectURI.Errorf("%q: %v", cut(raw, 200), err)
+// registrant is the client that the metadata describe, without id. A redirect URI that could never be used refuses the registration; one
+// that policy must decide about does not.
+func registrant(m ClientMetadata) (*Client, error) {
+	if len(m.RedirectURIs) == 0 || len(m.RedirectURIs) > maxRedirectURIs {
+		return nil, InvalidRedirectURI.Errorf("redirect_uris needs 1 to %d URIs", maxRedirectURIs)
+	}
+	for i, raw := range m.RedirectURIs {
+		if err := CheckRedirectURI(raw); err != nil {
+			return nil, InvalidRedirectURI.Errorf("redirect_uris/%d: %v", i, err)
 		}
 	}
-	scopes, _ := ParseScopes(m.Scope)
-	c := &Client{ID: NewID("dcr_"), Name: m.ClientName, Registration: RegistrationDCR, Source: SourceSelf, RedirectURIs: m.RedirectURIs, AuthMethods: []string{AuthMethodNone},
-		GrantTypes: m.GrantTypes, Scope: scopes, ClientURI: m.ClientURI, SoftwareID: m.SoftwareID, CreatedAt: now}
+	scopes, err := ParseScopes(m.Scope)
+	if err != nil {
+		return nil, InvalidClientMetadata.Errorf("%v", err)
+	}
+	c := &Client{Name: m.ClientName, Registration: RegistrationDCR, Source: SourceSelf, RedirectURIs: distinct(m.RedirectURIs), AuthMethods: []string{AuthMethodNone},
+		GrantTypes: m.GrantTypes, Scope: scopes, ClientURI: m.ClientURI, SoftwareID: m.SoftwareID, CreatedAt: time.Now().Truncate(time.Second)}
 	if m.TokenEndpointAuthMethod != AuthMethodNone {
-		c.AuthMethods = []string{AuthMethodBasic, AuthMethodPost}
+		c.AuthMethods = []string{AuthMethodBasic, AuthMethodPost} // clients that register one of them use the other
 	}
 	return c, nil
 }
 
-// decide asks policy and keeps the redirect URIs that are acceptable: a client that registers several at once must not fail for
-// one of them (RFC 7591 §3.2.1 lets the server replace values).
-func (e *RegistrationEndpoint) decide(ctx context.Context, c *Client, m *ClientMetadata) (ClientDecision, error) {
-	d, err := admitClient(ctx, e.cfg.Policy, ClientStageRegister, c)
-	if err != nil {
-		return d, err
-	}
-	m.RedirectURIs = c.RedirectURIs
-	c.Digest = metadataDigest(*m)
-	if c.Public() {
-		c.ID = "dcr_" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(HashSecret(c.Digest))[:32])
-	}
-	return d, nil
-}
-
-// metadataDigest is the SHA-256 (hex) of what was registered; ports of loopback redirects do not count.
+// metadataDigest is the SHA-256 (hex) of what was registered; order and ports of loopback redirects do not count.
 func metadataDigest(m ClientMetadata) string {
 	m.RedirectURIs = slices.Clone(m.RedirectURIs)
 	for i, raw := range m.RedirectURIs {
@@ -197,30 +192,42 @@ func metadataDigest(m ClientMetadata) string {
 		}
 	}
 	slices.Sort(m.RedirectURIs)
-	text, _ := json.Marshal(m) // strings and lists of strings always marshal
-	sum := sha256.Sum256(text)
-	return hexOf(sum[:])
+	m.RedirectURIs = slices.Compact(m.RedirectURIs)
+	text, err := json.Marshal(m)
+	if err != nil {
+		panic("oauth: texts have no JSON: " + err.Error())
+	}
+	return hexOf(HashSecret(string(text)))
 }
 
 // store writes a new client. A public one that is there already is left alone, or a flood of equal registrations would be a flood of
-// writes; only one that was about to expire is written again.
+// writes; only one that will expire soon or whose ceiling has changed is written again.
 func (e *RegistrationEndpoint) store(ctx context.Context, c *Client, d ClientDecision) error {
 	ttl := e.cfg.TTL
 	if d.TTL > 0 {
 		ttl = d.TTL
 	}
 	c.ExpiresAt = c.CreatedAt.Add(ttl)
+	kind := EventClientRegistered
 	old, err := e.cfg.Clients.Client(ctx, c.ID)
 	switch {
 	case err != nil && !errors.Is(err, ErrNotFound):
 		return err
 	case err == nil && old.Disabled:
 		return AccessDenied.Errorf("the operator has disabled this client").For("client_disabled")
-	case err == nil && (old.ExpiresAt.IsZero() || time.Until(old.ExpiresAt) > ttl/2):
-		c.CreatedAt = old.CreatedAt
-		return nil
+	case err == nil && !expiredClient(old, c.CreatedAt):
+		c.CreatedAt, c.RedirectURIs, kind = old.CreatedAt, old.RedirectURIs, EventClientChanged // equal but for loopback ports
+		if inUse := old.ExpiresAt.IsZero() || !old.LastUsedAt.IsZero(); inUse {
+			c.ExpiresAt = time.Time{}
+		}
+		if sameClient(c, old) && (c.ExpiresAt.IsZero() || time.Until(old.ExpiresAt) > ttl/2) {
+			return nil
+		}
+		if sameClient(c, old) {
+			return e.cfg.Ledger.Commit(ctx, SaveClient{*c}) // only its expiry moves
+		}
 	}
-	rc := RequestFrom(ctx)
-	return e.cfg.Ledger.Commit(ctx, SaveClient{*c}, Event{Time: rc.Time, Type: EventClientRegistered, Outcome: OutcomeOK, ClientID: c.ID, DecisionID: d.ID,
-		Rules: d.Rules, Revision: d.Revision, IP: rc.IP, RequestID: rc.RequestID, Detail: map[string]string{"registration": string(RegistrationDCR), "name": CleanText(c.Name, 80)}})
+	event := admissionEvent(ctx, kind, c, d)
+	event.Detail["name"] = CleanText(c.Name, maxShownName)
+	return e.cfg.Ledger.Commit(ctx, SaveClient{*c}, event)
 }
