@@ -217,7 +217,7 @@ func failedAt(trace []*topdown.Event) string {
 			continue // the expression inside that failed says more
 		}
 		var text bytes.Buffer
-		fmt.Fprintf(&text, "%s:%d: ", e.Location.File, e.Location.Row)
+		fmt.Fprintf(&text, "%s:%d:\n", e.Location.File, e.Location.Row)
 		if err := topdown.PrettyEvent(&text, e, topdown.PrettyEventOpts{PrettyVars: true}); err != nil {
 			return err.Error()
 		}
