@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -206,18 +207,38 @@ func grant(t testing.TB, e *Engine, requested oauth.Scopes, groups ...string) oa
 	return d
 }
 
-// TestShippedRego runs the tests of the shipped policies and of the demo's, and holds their format.
-func TestShippedRego(t *testing.T) {
-	report, err := Test(context.Background(), demoDir(t), TestOptions{Shipped: true})
+// TestEveryShippedFileHasATestBesideIt: policies without a test, and tests of nothing.
+func TestEveryShippedFileHasATestBesideIt(t *testing.T) {
+	files, err := shippedFiles(true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if report.Passed < 40 || report.Skipped > 0 {
-		t.Errorf("only %d tests ran, %d skipped", report.Passed, report.Skipped)
+	there := map[string]bool{}
+	for _, f := range files {
+		there[f.path] = true
 	}
-	for _, r := range report.Tests {
-		if !r.Passed {
-			t.Error(r)
+	for name := range there {
+		stem, isRego := strings.CutSuffix(name, ".rego")
+		if isRego && !strings.HasSuffix(stem, "_test") && path.Base(stem) != "schema" && !there[stem+"_test.rego"] {
+			t.Errorf("%s has no test", name)
+		}
+	}
+}
+
+// TestShippedRego runs the tests of the shipped policies and of the demo's, and holds their format.
+func TestShippedRego(t *testing.T) {
+	for dir, least := range map[string]int{"": 80, demoDir(t): 15} {
+		report, err := Test(context.Background(), dir, TestOptions{Shipped: dir == ""})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if report.Passed < least || report.Skipped > 0 {
+			t.Errorf("only %d tests ran, %d skipped", report.Passed, report.Skipped)
+		}
+		for _, r := range report.Tests {
+			if !r.Passed {
+				t.Error(r)
+			}
 		}
 	}
 	names, err := Unformatted(embedded)
@@ -259,6 +280,14 @@ func BenchmarkGrantScopes(b *testing.B) {
 	for b.Loop() {
 		if d := grant(b, e, all, "staff"); len(d.Granted) != len(all) {
 			b.Fatal(d)
+		}
+	}
+}
+
+func BenchmarkNew(b *testing.B) {
+	for b.Loop() {
+		if _, err := New(context.Background(), Config{Defaults: true, Log: silent()}); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

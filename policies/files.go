@@ -48,6 +48,8 @@ func (f file) name() string {
 
 func (f file) isRego() bool { return path.Ext(f.path) == ".rego" }
 
+func (f file) isTest() bool { return strings.HasSuffix(f.path, "_test.rego") }
+
 // shippedFiles are the Rego files and schemas in the binary. Without defaults policy/*/default*.rego are left out.
 func shippedFiles(defaults bool) ([]file, error) {
 	var files []file

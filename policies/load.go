@@ -28,6 +28,7 @@ type source struct {
 	shipped, author []file
 	servers         map[string]any
 	revision        string
+	shippedTests    bool // parse the shipped tests, too
 }
 
 // readSource reads the binary's and the author's files and the catalogue. Problems are the author's.
@@ -86,7 +87,7 @@ func (s source) parse() (*program, []Problem, error) {
 	if !usable {
 		return nil, problems, nil
 	}
-	if err := p.addShipped(s.shipped); err != nil {
+	if err := p.addShipped(s.shipped, s.shippedTests); err != nil {
 		return nil, nil, err
 	}
 	return p, problems, p.specialise()
@@ -114,7 +115,7 @@ func (p *program) addAuthor(f file) (problems []Problem, ok bool) {
 	if err != nil {
 		return problems, false
 	}
-	if isTestFile := strings.HasSuffix(f.path, "_test.rego"); isTestFile != own.test {
+	if f.isTest() != own.test {
 		problems = append(problems, problemAt(m.Package.Location, "tests lie in files NAME_test.rego with a package that ends with _test, and nothing else does"))
 	}
 	p.warnings = append(p.warnings, warnings(m)...)
@@ -132,7 +133,7 @@ func (p *program) add(name string, m *ast.Module, own ownPackage) {
 }
 
 // addShipped adds the shipped modules, but for those whose package the author has replaced, with their tests.
-func (p *program) addShipped(files []file) error {
+func (p *program) addShipped(files []file, tests bool) error {
 	replaced := map[string]bool{}
 	for _, name := range p.author {
 		if path := pathOf(p.modules[name].Package.Path); len(path) == 3 && path[2] == "default" {
@@ -140,7 +141,7 @@ func (p *program) addShipped(files []file) error {
 		}
 	}
 	for _, f := range files {
-		if !f.isRego() {
+		if !f.isRego() || !tests && f.isTest() {
 			continue
 		}
 		m, err := parseModule(f)

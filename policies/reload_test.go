@@ -154,7 +154,7 @@ func TestRevisionNamesTheBytes(t *testing.T) {
 // TestDecisionsDuringReloads: every decision is made by exactly one generation, the one whose revision it names, while
 // good and broken directories follow one another.
 func TestDecisionsDuringReloads(t *testing.T) {
-	const reloads = 40
+	const reloads = 24
 	dir := dirWith(t, version(0))
 	e := engineFrom(t, Config{Dir: dir, Defaults: true, Catalogue: []*oauth.Resource{demoResource()}})
 	var mu sync.Mutex

@@ -88,6 +88,7 @@ func Test(ctx context.Context, dir string, o TestOptions) (TestReport, error) {
 	if err != nil {
 		return TestReport{}, err
 	}
+	s.shippedTests = o.Shipped
 	p, problems, err := s.parse()
 	if err != nil {
 		return TestReport{}, err
