@@ -108,7 +108,7 @@ func (w *walk) secondAuthorization(ctx context.Context, address string) error {
 	if missing := scopes.Missing(oauth.NewScopes(scopeWeather, scopeCalendar, scopeTransfer, scopeCRM)); len(missing) > 0 {
 		return fmt.Errorf("the step-up does not ask for the union of scopes; %s is missing", missing)
 	}
-	w.out.step(passed, "step-up", "asks", shortScopes(scopes...))
+	w.out.step(passed, "step-up", "again", "the agent asks alice once more, for the union of old and new scopes")
 	return w.aliceAllows(ctx, address)
 }
 

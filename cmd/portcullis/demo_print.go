@@ -135,7 +135,7 @@ func (p *printer) audit(row storage.AuditRow) {
 	if e.Outcome != oauth.OutcomeOK && e.Outcome != oauth.OutcomeAllowed {
 		style = styleYellow
 	}
-	head := fmt.Sprintf("%4d %s %s", row.Seq, e.Time.Local().Format(time.TimeOnly), pad(e.Type, 17))
+	head := fmt.Sprintf("%4d %s %s", row.Seq, e.Time.Local().Format(time.TimeOnly), pad(e.Type, 18))
 	who := pad(oauth.CleanText(e.Username, 6), 7)
 	indent := utf8.RuneCountInString(head) + verdictWidth + utf8.RuneCountInString(who)
 	what, why := auditSubject(e)
@@ -163,6 +163,8 @@ func auditSubject(e oauth.Event) (what, why string) {
 		parts = append(parts, e.Action)
 	case len(e.Scopes) > 0:
 		parts = append(parts, shortScopes(e.Scopes...))
+	case e.ClientID != "":
+		parts = append(parts, e.ClientID)
 	}
 	if e.Reason != "" && e.Reason != e.Outcome && !slices.Contains(e.Rules, e.Reason) {
 		parts = append(parts, e.Reason)
@@ -177,9 +179,9 @@ func auditSubject(e oauth.Event) (what, why string) {
 const scopeDomain = "tools:"
 
 func shortScopes(names ...string) string {
-	short := make([]string, len(names))
-	for i, name := range names {
+	short := oauth.NewScopes(names...)
+	for i, name := range short {
 		short[i] = strings.TrimPrefix(name, scopeDomain)
 	}
-	return strings.Join(short, " ")
+	return short.String()
 }

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,6 +18,7 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+	"github.com/modelcontextprotocol/go-sdk/oauthex"
 
 	"portcullis/oauth"
 )
@@ -44,10 +45,10 @@ func TestDemoWalksTheWholeWay(t *testing.T) {
 	rest := out
 	for _, want := range []string{
 		`✗ no token +401 .*metadata`, `✓ resource +200 `, `✓ server +200 .*S256`, `✓ client id +fetched +https://127\.0\.0\.1:`, `✓ authorize +200 `,
-		`✓ log in +200 +bob`, `✓ consent +offered +calendar\.read weather\.read`, `withheld payments\.transfer: only members of the group staff`, `✗ deny +denied .*access_denied`,
-		`✓ log in +200 +alice`, `✓ consent +granted .*payments\.transfer`, `withheld nothing`, `✓ token +200 +Bearer for 600 s and a refresh token`,
+		`✓ log in +200 +bob`, `✓ consent +asked .*payments\.transfer`, `offered +calendar\.read weather\.read\n`, `withheld payments\.transfer: only members of the group staff`, `✗ deny +denied .*access_denied`,
+		`✓ log in +200 +alice`, `✓ consent +asked .*payments\.transfer`, `granted .*payments\.transfer`, `withheld nothing`, `✓ token +200 +Bearer for 600 s and a refresh token`,
 		`✓ tools/list +allowed +3 `, `✓ get_weather +allowed +default\.`, `✗ transfer 5000 denied +payments\.limit: transfers above 1000`, `✓ transfer 500 +allowed`,
-		`✗ crm_update +403 .*insufficient_scope, needs crm\.write`, `✓ step-up +asks .*calendar\.read crm\.write payments\.transfer weather\.read`, `✓ token `, `✓ crm_update +allowed`,
+		`✗ crm_update +403 .*insufficient_scope, needs crm\.write`, `✓ step-up +again .*union`, `asked .*calendar\.read crm\.write payments\.transfer weather\.read`, `granted .*crm\.write`, `✓ token `, `✓ crm_update +allowed`,
 		`✓ refresh +200 `, `✓ get_weather +allowed`, `✓ revoke +200 `, `✗ get_weather +401 +invalid_token`,
 		`consent +denied +bob`, `token\.issued +ok +alice`, `decision +denied +alice +transfer by payments\.limit`, `decision +denied +alice +crm_update insufficient_scope`,
 		`token\.refreshed +ok +alice`, `token\.revoked`, `decision +denied +tools/call invalid_token`, `every step came out`,
@@ -225,26 +226,48 @@ func TestDemoPolicyEditChangesTheNextAnswers(t *testing.T) {
 	}
 }
 
-// TestDemoIsUsableByTheGoSDKAlone uses nothing of the demo's agent but its client id metadata document and redirect URI: the SDK's own
-// OAuth support discovers, identifies the client, logs in, calls and steps up.
+// TestDemoIsUsableByTheGoSDKAlone uses nothing of the demo's agent but its redirect URI and its client id metadata document:
+// the SDK's own OAuth support discovers, identifies the client, logs in, calls and steps up.
 func TestDemoIsUsableByTheGoSDKAlone(t *testing.T) {
 	d := startDemo(t)
+	for name, identify := range map[string]func(*auth.AuthorizationCodeHandlerConfig){
+		"client id metadata document": func(c *auth.AuthorizationCodeHandlerConfig) {
+			c.ClientIDMetadataDocumentConfig = &auth.ClientIDMetadataDocumentConfig{URL: d.identity.clientID}
+		},
+		"dynamic registration": func(c *auth.AuthorizationCodeHandlerConfig) {
+			c.DynamicClientRegistrationConfig = &auth.DynamicClientRegistrationConfig{Metadata: &oauthex.ClientRegistrationMetadata{
+				ClientName: "SDK", RedirectURIs: []string{d.identity.redirect}, GrantTypes: []string{"authorization_code", "refresh_token"}, TokenEndpointAuthMethod: "none"}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) { sdkAlone(t, d, identify) })
+	}
+	if fetches, leaks := d.identity.seen(); fetches == 0 || leaks > 0 {
+		t.Errorf("the metadata document was fetched %d times, and %d cookies came to the redirect URI", fetches, leaks)
+	}
+}
+
+func sdkAlone(t *testing.T, d *demonstration, identify func(*auth.AuthorizationCodeHandlerConfig)) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	var requests []string
-	handler, err := auth.NewAuthorizationCodeHandler(&auth.AuthorizationCodeHandlerConfig{
-		ClientIDMetadataDocumentConfig: &auth.ClientIDMetadataDocumentConfig{URL: d.identity.clientID},
-		RedirectURL:                    d.identity.redirect,
-		RequestRefreshToken:            true,
+	var requests []url.Values
+	config := &auth.AuthorizationCodeHandlerConfig{
+		RedirectURL:         d.identity.redirect,
+		RequestRefreshToken: true,
 		AuthorizationCodeFetcher: func(ctx context.Context, args *auth.AuthorizationArgs) (*auth.AuthorizationResult, error) {
-			requests = append(requests, args.URL)
+			u, err := url.Parse(args.URL)
+			if err != nil {
+				return nil, err
+			}
+			requests = append(requests, u.Query())
 			if err := asAlice(d)(ctx, args.URL); err != nil {
 				return nil, err
 			}
 			q, err := d.identity.answer(ctx)
 			return &auth.AuthorizationResult{Code: q.Get("code"), State: q.Get("state"), Iss: q.Get("iss")}, err
 		},
-	})
+	}
+	identify(config)
+	handler, err := auth.NewAuthorizationCodeHandler(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,9 +277,6 @@ func TestDemoIsUsableByTheGoSDKAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer session.Close()
-	if fetches, leaks := d.identity.seen(); fetches == 0 || leaks > 0 {
-		t.Errorf("the metadata document was fetched %d times, and %d cookies came to the redirect URI", fetches, leaks)
-	}
 	list, err := session.ListTools(ctx, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -268,41 +288,28 @@ func TestDemoIsUsableByTheGoSDKAlone(t *testing.T) {
 	if want := []string{"calendar_list", "get_weather"}; !slices.Equal(names, want) {
 		t.Errorf("tools %v, want %v: the baseline scopes open no more", names, want)
 	}
-	call := func(name string, arguments map[string]any) string {
-		t.Helper()
-		result, err := session.CallTool(ctx, &mcp.CallToolParams{Name: name, Arguments: arguments})
+	for _, step := range []struct {
+		tool      string
+		arguments map[string]any
+		want      string // the text begins with
+		requests  int    // authorization requests so far
+	}{
+		{"get_weather", map[string]any{"city": "Bern"}, "Bern:", 1},
+		{"transfer", map[string]any{"amount": 5000, "to": "ACME"}, "Denied: transfers above 1000", 1}, // no scope would help, so no step-up
+		{"crm_update", map[string]any{"customer": "ACME", "note": "paid"}, "note saved", 2},
+		{"transfer", map[string]any{"amount": 500, "to": "ACME"}, "500.00 sent", 3},
+		{"get_weather", map[string]any{"city": "Bern"}, "Bern:", 3},
+	} {
+		result, err := session.CallTool(ctx, &mcp.CallToolParams{Name: step.tool, Arguments: step.arguments})
 		if err != nil {
-			t.Fatalf("%s: %v", name, err)
+			t.Fatalf("%s: %v", step.tool, err)
 		}
-		if result.IsError {
-			return "error: " + contentText(result)
+		if got := contentText(result); !strings.HasPrefix(got, step.want) || len(requests) != step.requests {
+			t.Fatalf("%s: %q after %d authorization requests, want %q after %d", step.tool, got, len(requests), step.want, step.requests)
 		}
-		return contentText(result)
 	}
-	if got := call("get_weather", map[string]any{"city": "Bern"}); !strings.HasPrefix(got, "Bern:") {
-		t.Errorf("get_weather: %q", got)
-	}
-	if len(requests) != 1 {
-		t.Fatalf("%d authorization requests before the step-up, want 1", len(requests))
-	}
-	if got := call("crm_update", map[string]any{"customer": "ACME", "note": "paid"}); got != "note saved" {
-		t.Errorf("crm_update after the step-up: %q", got)
-	}
-	if len(requests) != 2 {
-		t.Fatalf("%d authorization requests, want a second one for the step-up", len(requests))
-	}
-	asked, err := http.NewRequest(http.MethodGet, requests[1], nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	scopes, err := oauth.ParseScopes(asked.URL.Query().Get("scope"))
-	if missing := scopes.Missing(oauth.NewScopes(scopeWeather, scopeCalendar, scopeCRM)); err != nil || len(missing) > 0 {
-		t.Errorf("the step-up asked for %q (%v), want the union of old and new scopes", scopes, err)
-	}
-	if got := call("transfer", map[string]any{"amount": 5000, "to": "ACME"}); !strings.HasPrefix(got, "error: Denied: transfers above 1000") {
-		t.Errorf("transfer of 5000: %q", got)
-	}
-	if len(requests) != 2 {
-		t.Errorf("a plain denial led to %d authorization requests", len(requests))
+	scopes, err := oauth.ParseScopes(requests[2].Get("scope"))
+	if missing := scopes.Missing(oauth.NewScopes(scopeWeather, scopeCalendar, scopeCRM, scopeTransfer)); err != nil || len(missing) > 0 {
+		t.Errorf("the second step-up asked for %q (%v), want the union of old and new scopes", scopes, err)
 	}
 }

@@ -180,14 +180,14 @@ func (w *walk) bobDenies(ctx context.Context, address string) error {
 		return fmt.Errorf("%q: the client id metadata document was not fetched", start.title())
 	}
 	w.out.step(passed, "client id", "fetched", asked.Query().Get("client_id")+" by Portcullis")
-	w.out.step(passed, "authorize", fmt.Sprint(start.status), "asks for "+shortScopes(strings.Fields(asked.Query().Get("scope"))...))
+	w.out.step(passed, "authorize", fmt.Sprint(start.status), fmt.Sprintf("for %s, PKCE %s", asked.Query().Get("resource"), asked.Query().Get("code_challenge_method")))
 
 	w.out.chapter("bob looks at it first", groupsOf(w.bob))
 	consent, err := w.logIn(ctx, browser, start, w.bob)
 	if err != nil {
 		return err
 	}
-	w.showConsent(consent, "offered")
+	w.showConsent(consent, asked.Query().Get("scope"), "offered")
 	if len(consent.withheld) == 0 {
 		return errors.New("nothing was withheld from bob, who is not in the group staff" + policyHint)
 	}
@@ -227,9 +227,10 @@ func (w *walk) logIn(ctx context.Context, b *browser, p *page, who demoPerson) (
 	return readConsent(next)
 }
 
-// showConsent prints what the consent page says.
-func (w *walk) showConsent(c *consentPage, word string) {
-	w.out.step(passed, "consent", word, shortScopes(c.offered...))
+// showConsent prints what was asked for, and what the consent page offers and withholds.
+func (w *walk) showConsent(c *consentPage, asked, word string) {
+	w.out.step(passed, "consent", "asked", shortScopes(strings.Fields(asked)...))
+	w.out.more(word, shortScopes(c.offered...))
 	if len(c.withheld) == 0 {
 		w.out.more("withheld", "nothing")
 	}
@@ -251,7 +252,11 @@ func (w *walk) aliceAllows(ctx context.Context, address string) error {
 	if len(consent.withheld) > 0 {
 		return fmt.Errorf("%s was withheld from alice: %s%s", consent.withheld[0].name, consent.withheld[0].reason, policyHint)
 	}
-	w.showConsent(consent, "granted")
+	asked, err := url.Parse(address)
+	if err != nil {
+		return err
+	}
+	w.showConsent(consent, asked.Query().Get("scope"), "granted")
 	return w.browser.answer(ctx, consent, true)
 }
 
