@@ -26,6 +26,9 @@ func (s seen) again(value, path string) string {
 	return ""
 }
 
+// shortSecret is the length below which a secret draws a warning.
+const shortSecret = 16
+
 func checkResources(c *Config, r *report) {
 	ids, keys := seen{}, seen{}
 	for i := range c.Resources {
@@ -43,6 +46,9 @@ func checkResources(c *Config, r *report) {
 		checkTools(res, path, r)
 		if res.PreviousSecret != "" && res.Secret == "" {
 			r.at(path+".previous_secret", "%s needs a secret beside it", shown(path+".previous_secret"))
+		}
+		if n := len(res.Secret); n > 0 && n < shortSecret {
+			c.warnings = append(c.warnings, fmt.Sprintf("%s has only %d characters and can be guessed; make a random one", shown(path+".secret"), n))
 		}
 		if res.Upstream != "" {
 			c.warnings = append(c.warnings, shown(path+".upstream")+" has no effect: this version has no guard")

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -156,7 +157,8 @@ func (e *configError) format(p problem) string {
 	if p.at.line > len(e.source.lines) {
 		return head
 	}
-	line, col := maskSecrets(e.source.lines[p.at.line-1], p.at.col, e.secrets)
+	line := e.source.lines[p.at.line-1]
+	line, col := maskSecrets(line, p.at.col, append(soundSecret(line), e.secrets...))
 	if strings.TrimSpace(line) == "" {
 		return head
 	}
@@ -177,6 +179,17 @@ func indentLike(line string, col int) string {
 		b.WriteRune(c)
 	}
 	return b.String()
+}
+
+// soundSecret finds the values behind keys that sound secret. A line is shown also when the faults around it kept its values
+// from being read.
+func soundSecret(line string) []string {
+	var out []string
+	pattern := regexp.MustCompile(`(?i)(?:secret|passw(?:or)?d|token|hash)["']?\s*:\s*("[^"]+"|'[^']+'|[^\s,}\]"']+)`)
+	for _, m := range pattern.FindAllStringSubmatch(line, -1) {
+		out = append(out, m[1])
+	}
+	return out
 }
 
 // maskSecrets replaces every secret of the line by *** and moves the column along.

@@ -1,8 +1,19 @@
 package main
 
 import (
+	"net"
+
 	"portcullis/oauth"
 )
+
+// adminHosts are the Host names under which the admin listener may be asked, beside those of loopback.
+func (c *Config) adminHosts() []string {
+	host, _, err := net.SplitHostPort(c.AdminListen)
+	if err != nil || host == "" {
+		return c.Hosts
+	}
+	return append([]string{host}, c.Hosts...)
+}
 
 // configured are the objects of the file as oauth stores them. What check has accepted cannot fail here.
 func (c *Config) configured() (oauth.Configured, error) {

@@ -271,7 +271,7 @@ resources:
   - id: http://127.0.0.1:3001/mcp
     key: everything
     name: Everything server
-    secret: a-secret
+    secret: a-secret-of-this-resource
     upstream: http://127.0.0.1:3002/mcp
     scopes: [{name: "mcp:exec:functions.echo", description: "Call the echo tool"}]
     baseline_scopes: ["mcp:exec:functions.echo"]

@@ -60,7 +60,6 @@ func (n *node) find(key string) *node {
 func parseYAML(source *sourceText, r *report) *node {
 	file, err := parser.ParseBytes([]byte(source.text), 0, parser.AllowDuplicateMapKey())
 	if err != nil {
-		r.secrets = append(r.secrets, guessSecrets(source.text)...)
 		r.add("", syntaxPlace(err), "this is no YAML: %s; nothing behind this place was read", syntaxMessage(err))
 		return nil
 	}
@@ -82,7 +81,6 @@ func parseYAML(source *sourceText, r *report) *node {
 	case kindBroken:
 		return nil
 	}
-	r.secrets = append(r.secrets, guessSecrets(source.text)...)
 	r.add("", built.at, "the file must hold keys such as issuer: and listen:, this is %s", built.kind)
 	return nil
 }
@@ -101,26 +99,6 @@ func syntaxMessage(err error) string {
 		return syntax.GetMessage()
 	}
 	return err.Error()
-}
-
-// guessSecrets finds what stands behind keys that sound secret, for files that could not be read as YAML.
-func guessSecrets(text string) []string {
-	var out []string
-	for line := range strings.SplitSeq(text, "\n") {
-		lower := strings.ToLower(line)
-		for _, word := range []string{"secret", "password", "token", "hash"} {
-			_, rest, found := strings.Cut(lower, word)
-			if !found {
-				continue
-			}
-			if i := strings.IndexByte(rest, ':'); i >= 0 {
-				if value := strings.TrimSpace(line[len(line)-len(rest)+i+1:]); value != "" {
-					out = append(out, value)
-				}
-			}
-		}
-	}
-	return out
 }
 
 func tokenPlace(t *token.Token) place {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -37,7 +38,8 @@ func (r *reloader) run(ctx context.Context) error {
 		return err
 	}
 	defer watcher.Close()
-	if err := watchTree(watcher, r.folder); err != nil {
+	root, err := watchFolder(watcher, r.folder)
+	if err != nil {
 		return err
 	}
 	rest := time.NewTimer(quiet)
@@ -47,6 +49,9 @@ func (r *reloader) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case event := <-watcher.Events:
+			if event.Name != root && !strings.HasPrefix(event.Name, root+string(filepath.Separator)) {
+				continue // a neighbour of the folder
+			}
 			if event.Has(fsnotify.Create) { // a new folder must be watched too
 				if err := watchTree(watcher, event.Name); err != nil {
 					r.log.Warn("policy folder not watched", "path", event.Name, "error", err)
@@ -74,11 +79,23 @@ func (r *reloader) try(ctx context.Context, cause string) {
 	}
 }
 
+// watchFolder watches the policy folder with all below it, and the folder around it: a checkout may put a new folder in its
+// place. It returns the folder's real path, which the events carry; "" when there is none.
+func watchFolder(watcher *fsnotify.Watcher, folder string) (root string, err error) {
+	if folder == "" {
+		return "", nil
+	}
+	if root, err = filepath.Abs(folder); err != nil {
+		return "", err
+	}
+	if root, err = filepath.EvalSymlinks(root); err != nil {
+		return "", err
+	}
+	return root, errors.Join(watcher.Add(filepath.Dir(root)), watchTree(watcher, root))
+}
+
 // watchTree watches a folder and all below it. Files and what has vanished again are left alone.
 func watchTree(watcher *fsnotify.Watcher, root string) error {
-	if root == "" {
-		return nil
-	}
 	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):

@@ -155,6 +155,9 @@ func (p *parts) servers() (public, admin, socket *http.Server) {
 	}
 	admin = server.HTTPServer("", p.admin)
 	socket = server.HTTPServer("", adminSocketHandler(people{p.store}, p.config.log))
+	for _, s := range []*http.Server{public, admin, socket} {
+		s.ErrorLog = slog.NewLogLogger(p.config.log.Handler(), slog.LevelWarn)
+	}
 	return public, admin, socket
 }
 

@@ -73,7 +73,7 @@ func wire(ctx context.Context, c Config) (p *parts, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p.admin, err = server.NewAdmin(server.AdminConfig{Checks: p.checks(), Metrics: metrics, Log: c.log})
+	p.admin, err = server.NewAdmin(server.AdminConfig{Checks: p.checks(), Metrics: metrics, Hosts: c.adminHosts(), Log: c.log})
 	return p, err
 }
 
