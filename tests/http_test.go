@@ -2,6 +2,7 @@ package tests
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"html"
@@ -51,7 +52,7 @@ func (s *server) browser(t testing.TB) *browser {
 // program is a client without cookies.
 func (s *server) program(t testing.TB) *browser {
 	dial := net.Dialer{Timeout: 5 * time.Second, LocalAddr: place()}
-	transport := &http.Transport{MaxIdleConnsPerHost: 32, DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+	transport := &http.Transport{MaxIdleConnsPerHost: 32, TLSClientConfig: &tls.Config{RootCAs: s.roots}, DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 		return dial.DialContext(ctx, network, addr)
 	}}
 	t.Cleanup(transport.CloseIdleConnections)

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"net"
@@ -47,7 +49,8 @@ type server struct {
 	admin  string
 	dir    string
 	config string
-	probe  string // the path that answers when the program is ready
+	probe  string         // the path that answers when the program is ready
+	roots  *x509.CertPool // for https
 	log    *lockedBuffer
 	cmd    *exec.Cmd
 	ended  chan error
@@ -155,7 +158,8 @@ func (s *server) answers() bool {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	answer, err := http.DefaultClient.Do(r)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: s.roots}, DisableKeepAlives: true}
+	answer, err := transport.RoundTrip(r)
 	if err != nil {
 		return false
 	}

@@ -52,7 +52,7 @@ export async function serve(config) {
 	const folder = mkdtempSync(join(tmpdir(), "portcullis-judge-"));
 	const issuer = `http://127.0.0.1:${await freePort()}`;
 	const file = join(folder, "portcullis.yaml");
-	const whole = { issuer, listen: new URL(issuer).host, admin_listen: `127.0.0.1:${await freePort()}`, database: "portcullis.db", admin_socket: "admin.sock", ...config };
+	const whole = { issuer, listen: new URL(issuer).host, admin_listen: `127.0.0.1:${await freePort()}`, database: "portcullis.db", admin_socket: "admin.sock", policy: { deadline: "5s" }, ...config };
 	writeFileSync(file, JSON.stringify(whole, null, 1), { mode: 0o600 });
 	const program = run("serve", "--config", file);
 	const stop = program.stop;
