@@ -370,7 +370,7 @@ deny contains "never" if input.tool.arguments.amount > 100
 deny contains "other" if input.tool.name == "other"
 `})
 	for amount, want := range map[string][]string{
-		"1": {"default.catalogued_tool", "default.tool_scopes"}, "11": {"payments.limit"}, "101": {"payments.limit", "payments.deny"},
+		"1": {"default.catalogued_tool", "default.tool_scopes"}, "11": {"payments.limit"}, "101": {"payments.deny", "payments.limit"},
 	} {
 		d := decide(t, e, call("transfer", map[string]any{"amount": json.Number(amount)}, "tools:payments.transfer"))
 		if !slices.Equal(d.Rules, want) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -24,13 +25,14 @@ type result struct {
 	err   error
 }
 
-// fired holds the labels of the exported rules that fired: by exported name, in order.
+// fired holds the labels of the exported rules that fired: by exported name.
 type fired map[string][]string
 
-// of lists the labels of the named exports.
+// of lists the labels of the named exports, in their order, each sorted.
 func (f fired) of(exports ...string) []string {
 	var rules []string
 	for _, name := range exports {
+		slices.Sort(f[name])
 		rules = append(rules, f[name]...)
 	}
 	return rules

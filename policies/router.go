@@ -7,13 +7,22 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 )
 
-// exports names, per kind and rule, the packages that define the rule, sorted.
-type exports map[kind]map[string][]string
+// exports tells, per kind and rule, which packages define the rule.
+type exports map[kind]map[string]*definers
+
+// definers are the packages that define a rule, sorted.
+type definers struct {
+	all      []string
+	computed []string // those of them whose value is not a constant, which the loader has already checked
+}
 
 func (p *program) exports() exports {
 	found := exports{}
 	for _, k := range kinds() {
-		found[k] = map[string][]string{}
+		found[k] = map[string]*definers{}
+		for rule := range ruleForms(k) {
+			found[k][rule] = &definers{}
+		}
 	}
 	for name, m := range p.modules {
 		own, ok := shippedPackage(pathOf(m.Package.Path))
@@ -21,18 +30,51 @@ func (p *program) exports() exports {
 			continue
 		}
 		for _, r := range m.Rules {
-			rule := ruleName(r)
-			if !slices.Contains(found[own.kind][rule], own.name) {
-				found[own.kind][rule] = append(found[own.kind][rule], own.name)
+			d := found[own.kind][ruleName(r)]
+			if d == nil {
+				continue // private
+			}
+			d.all = append(d.all, own.name)
+			if !isChecked(ruleForms(own.kind)[ruleName(r)], r) {
+				d.computed = append(d.computed, own.name)
 			}
 		}
 	}
 	for _, rules := range found {
-		for _, packages := range rules {
-			slices.Sort(packages)
+		for _, d := range rules {
+			slices.Sort(d.all)
+			slices.Sort(d.computed)
+			d.all, d.computed = slices.Compact(d.all), slices.Compact(d.computed)
 		}
 	}
 	return found
+}
+
+// isChecked tells whether every value of the rule is a constant whose shape the loader has checked to the end:
+// booleans, and texts in sets.
+func isChecked(form ruleForm, r *ast.Rule) bool {
+	for ; r != nil; r = r.Else {
+		value := r.Head.Value
+		if form == formSet {
+			value = r.Head.Key
+		}
+		if value == nil {
+			return false // of a wrong form; reported elsewhere
+		}
+		switch v := value.Value.(type) {
+		case ast.Boolean:
+			if form != formBoolean {
+				return false
+			}
+		case ast.String:
+			if form != formSet || v == "" {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // specialise rewrites the routers for the packages that there are: a rule that goes through data.policy.KIND[x].NAME
@@ -46,22 +88,58 @@ func (p *program) specialise() error {
 		if m == nil {
 			return fmt.Errorf("policies: the router %s is missing", name)
 		}
-		rules := make([]*ast.Rule, 0, len(m.Rules))
+		var rules, idle []*ast.Rule
 		for _, r := range m.Rules {
 			variable, export := iterates(r, k)
 			if variable == nil {
 				rules = append(rules, r)
 				continue
 			}
-			special, err := specialised(r, variable, found[k][export])
+			definers := found[k][export]
+			if definers == nil {
+				return fmt.Errorf("policies: %s: no package may define %s", name, export)
+			}
+			packages := definers.all
+			if checksShape(r) {
+				packages = definers.computed
+			}
+			special, err := specialised(r, variable, packages)
 			if err != nil {
 				return fmt.Errorf("policies: %s: %w", name, err)
 			}
+			if len(packages) == 0 {
+				idle = append(idle, special...)
+				continue
+			}
 			rules = append(rules, special...)
 		}
-		m.Rules = rules
+		m.Rules = withIdle(rules, idle)
 	}
 	return nil
+}
+
+// withIdle adds the rules that never hold where their names would be undefined without them.
+func withIdle(rules, idle []*ast.Rule) []*ast.Rule {
+	defined := map[string]bool{}
+	for _, r := range rules {
+		defined[ruleName(r)] = defined[ruleName(r)] || !r.Default
+	}
+	for _, r := range idle {
+		if !defined[ruleName(r)] {
+			defined[ruleName(r)] = true
+			rules = append(rules, r)
+		}
+	}
+	return rules
+}
+
+// checksShape tells the routers' rules that find values of a wrong shape.
+func checksShape(r *ast.Rule) bool {
+	if r.Head.Key == nil {
+		return false
+	}
+	call, ok := r.Head.Key.Value.(ast.Call)
+	return ok && call[0].String() == "shape.malformed"
 }
 
 // iterates finds the variable x and the NAME of data.policy.KIND[x].NAME in a rule.

@@ -77,8 +77,9 @@ _required_scopes contains scope if {
 	is_string(scope)
 }
 
+# most calls hold what they need by name; only the rest is compared with wildcards
 _missing_scopes contains scope if {
-	some scope in _required_scopes
+	some scope in (_required_scopes - {held | some held in input.token.scopes})
 	not mcp.has_scope(scope)
 }
 
