@@ -208,13 +208,14 @@ func (d *ClientMetadataDocuments) admit(ctx context.Context, client *Client) (*C
 	switch {
 	case before == nil || expiredClient(before, time.Now()):
 		client.ExpiresAt = neverUsedUntil(client.CreatedAt, decision)
+		changes = append(changes, saved(decision.Record)...)
 		changes = append(changes, admissionEvent(ctx, EventClientRegistered, client, decision))
 	default:
 		keepHistory(client, before, decision)
 		if !sameClient(client, before) {
 			event := admissionEvent(ctx, EventClientChanged, client, decision)
 			event.Detail["previous_digest"] = before.Digest
-			changes = append(changes, event)
+			changes = append(append(changes, saved(decision.Record)...), event)
 		}
 	}
 	changes[0] = SaveClient{*client}

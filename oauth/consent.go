@@ -132,7 +132,7 @@ func (v *legView) deniedByPolicy(ctx context.Context, r *authorizationRequest, d
 	ev := v.event(ctx, r)
 	ev.Outcome, ev.Reason, ev.Scopes = OutcomeDenied, e.ReasonOrCode(), r.asked
 	ev.DecisionID, ev.Rules, ev.Revision = d.ID, d.Rules, d.Revision
-	if err := v.e.cfg.Ledger.Commit(ctx, ev); err != nil {
+	if err := v.e.cfg.Ledger.Commit(ctx, append(saved(d.Record), ev)...); err != nil {
 		return nil, nil, err
 	}
 	return v.refuse(e), nil, nil
@@ -220,7 +220,7 @@ func (v *legView) answer(ctx context.Context, a Answer) (Step, []Change, error) 
 		ev.Outcome, ev.Reason, ev.Scopes = OutcomeDenied, "user_denied", p.granted.Scopes
 		out := v.refuse(AccessDenied.Errorf("the person denied the request").For("user_denied"))
 		out.Confirm = false // an explicit answer always goes back to the client
-		return out, []Change{TakeInteraction{v.i.ID}, ev}, nil
+		return out, append(saved(p.granted.Decision.Record), TakeInteraction{v.i.ID}, ev), nil
 	}
 	chosen := slices.DeleteFunc(slices.Clone(p.granted.Scopes), func(s string) bool { return !slices.Contains(a.Scopes, s) })
 	if len(chosen) == 0 {
@@ -247,5 +247,6 @@ func (v *legView) allow(ev Event, p *proposal, chosen Scopes) (Step, []Change, e
 		Offline: p.granted.Refresh, AuthTime: v.session.AuthTime, ACR: v.session.ACR, AMR: v.session.AMR, ExpiresAt: now.Add(codeTTL)}
 	ev.Outcome, ev.Scopes, ev.GrantID = OutcomeOK, chosen, grant.ID
 	step := RedirectStep{URL: v.redirect("code", secret), Client: ViewOf(v.client), Host: v.target.Host()}
-	return step, []Change{TakeInteraction{v.i.ID}, SaveGrant{grant}, SaveCode{code}, TouchClient{ID: v.client.ID, At: now}, ev}, nil
+	return step, append(saved(p.granted.Decision.Record),
+		TakeInteraction{v.i.ID}, SaveGrant{grant}, SaveCode{code}, TouchClient{ID: v.client.ID, At: now}, ev), nil
 }

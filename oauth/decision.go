@@ -80,6 +80,7 @@ type call struct {
 	claims *accessClaims
 	out    EvaluationResponse
 	event  Event
+	kept   []Change // records of the policy decisions on the way
 }
 
 // Evaluate decides one call for the resource that authenticates with the Authorization header. An error is a bad
@@ -104,7 +105,7 @@ func (d *Decider) Evaluate(ctx context.Context, authorization string, r Evaluati
 			return nil, err
 		}
 	}
-	if err := d.cfg.Ledger.Commit(ctx, c.event); err != nil {
+	if err := d.cfg.Ledger.Commit(ctx, append(c.kept, c.event)...); err != nil {
 		return nil, err
 	}
 	return &c.out, nil
@@ -275,6 +276,7 @@ func (c *call) denyWith(reason, text string, challenge *Challenge) {
 func (c *call) settleDecision(ctx context.Context, d Decision) {
 	c.out.Context.Rules, c.out.Context.PolicyRevision = d.Rules, d.Revision
 	c.event.Rules, c.event.Revision = d.Rules, d.Revision
+	c.kept = saved(d.Record)
 	c.out.Context.RequiredScopes = d.RequiredScopes
 	switch {
 	case len(d.Reasons) > 0:
@@ -314,6 +316,7 @@ func (c *call) missingScopes(ctx context.Context, d Decision) {
 	probe := ScopeRequest{Stage: StageProbe, GrantType: "authorization_code", Subject: c.e.Subject, Client: c.e.Client, Resource: c.e.Caller,
 		Requested: d.MissingScopes, Authn: c.e.Token.Authn, Granted: c.e.Token.Scopes, Consented: c.e.Token.Scopes}
 	granted, err := c.d.gate.grantScopes(ctx, probe, d.MissingScopes)
+	c.kept = append(c.kept, saved(granted.Decision.Record)...)
 	if err != nil || len(granted.Scopes.Missing(d.MissingScopes)) > 0 {
 		c.deny("scope_not_available", "The call needs a permission that this application cannot obtain.")
 		return

@@ -126,6 +126,8 @@ type (
 	SaveSigningKey struct{ Key SigningKey }
 	// DropSigningKey removes a retired key.
 	DropSigningKey struct{ KID string }
+	// SaveDecision keeps the record of a policy decision beside the audit event that tells of it.
+	SaveDecision struct{ Decision DecisionRecord }
 )
 
 // SigningKey is a stored signing key. The private part is sealed with the server key.
@@ -191,6 +193,7 @@ func (SaveResource) change()     {}
 func (DisableResource) change()  {}
 func (SaveSigningKey) change()   {}
 func (DropSigningKey) change()   {}
+func (SaveDecision) change()     {}
 func (Event) change()            {}
 
 // The read sides, one small interface per noun. A missing row is ErrNotFound, a fault wraps ErrUnavailable.

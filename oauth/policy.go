@@ -82,6 +82,7 @@ type ScopeDecision struct {
 	EndGrant       bool          // end the grant on denial
 	Rules          []string
 	Revision       string
+	Record         *DecisionRecord // nil = not kept
 }
 
 // DeniedScope is one scope that policy withholds.
@@ -140,6 +141,7 @@ type ClientDecision struct {
 	TTL            time.Duration // of a never-used registration; 0 = default
 	Rules          []string
 	Revision       string
+	Record         *DecisionRecord // nil = not kept
 }
 
 // Evaluation is one call to decide. Token is nil for plain AuthZEN evaluations, which only policy.access sees.
@@ -214,6 +216,7 @@ type Decision struct {
 	TTL            time.Duration // how long the answer may be reused; 0 = not
 	Rules          []string
 	Revision       string
+	Record         *DecisionRecord // nil = not kept
 }
 
 // Obligation is what the asking server must do along with an allowed call.

@@ -229,5 +229,5 @@ func (e *RegistrationEndpoint) store(ctx context.Context, c *Client, d ClientDec
 	}
 	event := admissionEvent(ctx, kind, c, d)
 	event.Detail["name"] = CleanText(c.Name, maxShownName)
-	return e.cfg.Ledger.Commit(ctx, SaveClient{*c}, event)
+	return e.cfg.Ledger.Commit(ctx, append(saved(d.Record), SaveClient{*c}, event)...)
 }

@@ -148,7 +148,7 @@ func (e *TokenEndpoint) try(ctx context.Context, grant GrantType, r TokenRequest
 	if err != nil {
 		return nil, nil, err
 	}
-	changes := append(a.Spend, minted...)
+	changes := append(append(a.Spend, minted...), saved(decided.Decision.Record)...)
 	if a.Grant != nil {
 		changes = append(changes, TouchGrant{ID: a.Grant.ID, At: time.Now().Truncate(time.Second)})
 	}
@@ -189,7 +189,7 @@ func (a *Authorization) row(ctx context.Context, d ScopeDecision) Event {
 func (a *Authorization) refused(ctx context.Context, d ScopeDecision, e *Error) *Error {
 	ev := a.row(ctx, d)
 	ev.Type, ev.Outcome, ev.Reason = EventTokenRefused, OutcomeDenied, e.ReasonOrCode()
-	e = e.Costing(ev)
+	e = e.Costing(append(saved(d.Record), ev)...)
 	if d.EndGrant && a.Grant != nil {
 		end := ev
 		end.Type, end.Outcome, end.Reason = EventGrantEnded, OutcomeOK, "policy"

@@ -69,6 +69,8 @@ func apply(t *tx, change oauth.Change) error {
 		return saveSigningKey(t, &c.Key)
 	case oauth.DropSigningKey:
 		return dropSigningKey(t, c.KID)
+	case oauth.SaveDecision:
+		return saveDecision(t, &c.Decision)
 	case oauth.Event:
 		return appendEvent(t, c)
 	}

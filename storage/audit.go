@@ -37,10 +37,14 @@ type auditBody struct {
 	Detail     map[string]string `json:"detail,omitempty"`
 }
 
-// encodeEvents makes the bodies of the events among the changes, so that the writer need not. sure: there is nothing but events.
+// encodeEvents makes the bodies of the events among the changes, so that the writer need not. sure: there is nothing but events
+// and records of decisions.
 func encodeEvents(changes []oauth.Change) (bodies [][]byte, sure bool, err error) {
 	sure = true
 	for _, c := range changes {
+		if _, record := c.(oauth.SaveDecision); record {
+			continue
+		}
 		e, ok := c.(oauth.Event)
 		if !ok {
 			sure = false

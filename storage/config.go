@@ -19,6 +19,8 @@ type Config struct {
 	Queue          int           // how many callers may wait for the writer, more are refused; 0 = 4096
 	Wait           time.Duration // who waited longer for the writer is refused; 0 = 2 s
 	ClientCache    int           // how many clients are kept in memory; 0 = 512
+	KeepDecisions  time.Duration // how long records of policy decisions are kept; 0 = 7 days
+	MaxDecisions   int           // how many are kept at most, the newest; 0 = 500000
 }
 
 // Why Open refuses. Every error of Open that an operator can cure wraps one of these.
@@ -43,6 +45,8 @@ const (
 	defaultQueue    = 4096
 	defaultWait     = 2 * time.Second
 	defaultClients  = 512
+	defaultKeep     = 7 * 24 * time.Hour
+	defaultRecords  = 500_000 // about 1 GB
 	defaultInstance = "main"
 )
 
@@ -61,6 +65,8 @@ func (c Config) complete() (Config, error) {
 	c.Wait = orDefault(c.Wait, defaultWait)
 	c.Queue = orDefault(c.Queue, defaultQueue)
 	c.ClientCache = orDefault(c.ClientCache, defaultClients)
+	c.KeepDecisions = orDefault(c.KeepDecisions, defaultKeep)
+	c.MaxDecisions = orDefault(c.MaxDecisions, defaultRecords)
 	c.Readers = orDefault(c.Readers, max(4, runtime.GOMAXPROCS(0)))
 	return c, nil
 }

@@ -36,6 +36,11 @@
 // row without its token. Each row carries HMAC-SHA256(key, seal of the row before, seq, instance, time, type, body) under a key
 // derived from the server key; a sealed head record says where the chain ends. Audit.Verify says what this proves and what not.
 //
+// # Decisions
+//
+// oauth.SaveDecision keeps what a policy decision saw and said, in the transaction of its audit row. It is no part of the chain: these
+// rows go after some days, or when there are too many.
+//
 // # Conventions
 //
 // Times are whole Unix seconds that Go passes in; 0 is the zero time. Secrets are kept as SHA-256 or sealed. SQL is written

@@ -50,29 +50,38 @@ func (s *Store) Housekeeping(ctx context.Context) (int64, error) {
 	now := time.Now()
 	var total int64
 	for _, one := range sweeps() {
-		before := stamp(now.Add(-one.keep))
-		for {
-			if err := ctx.Err(); err != nil {
-				return total, fault(err)
-			}
-			n, err := s.sweep(one.query, before)
-			total += n
-			if err != nil {
-				return total, err
-			}
-			if n < sweepChunk {
-				break
-			}
+		n, err := s.sweep(ctx, one.query, stamp(now.Add(-one.keep)))
+		total += n
+		if err != nil {
+			return total, err
 		}
 	}
+	n, err := s.sweep(ctx, `DELETE FROM decisions WHERE seq IN (SELECT seq FROM decisions WHERE at < $1 LIMIT $2)`, stamp(now.Add(-s.keep)))
+	total += n
+	if err != nil {
+		return total, err
+	}
+	n, err = s.sweep(ctx, `DELETE FROM decisions WHERE seq IN
+		(SELECT seq FROM decisions WHERE seq <= (SELECT max(seq) FROM decisions) - $1 ORDER BY seq LIMIT $2)`, int64(s.records))
+	total += n
 	s.clients.clear() // expired ones may be among what is kept in memory
-	return total, nil
+	return total, err
 }
 
-func (s *Store) sweep(query string, before int64) (n int64, err error) {
-	err = s.do(func(t *tx) (err error) {
-		n, err = t.exec(query, before, sweepChunk)
-		return err
-	})
-	return n, err
+// sweep runs one statement until nothing is left for it. $1 is the limit, $2 the size of a chunk.
+func (s *Store) sweep(ctx context.Context, query string, limit int64) (total int64, err error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return total, fault(err)
+		}
+		var n int64
+		err := s.do(func(t *tx) (err error) {
+			n, err = t.exec(query, limit, sweepChunk)
+			return err
+		})
+		total += n
+		if err != nil || n < sweepChunk {
+			return total, err
+		}
+	}
 }

@@ -19,7 +19,9 @@ type Store struct {
 	lock    *flock.Flock
 	writer  *writer
 	clients *clientCache
-	gate    sync.RWMutex // guards closed, and the queue against being closed under a sender
+	keep    time.Duration // records of decisions
+	records int           // at most
+	gate    sync.RWMutex  // guards closed, and the queue against being closed under a sender
 	closed  bool
 	closing sync.Once
 	outcome error // of Close

@@ -16,7 +16,7 @@ import (
 type ask struct {
 	work     func(*tx) error
 	bodies   [][]byte // encoded events, in order
-	sure     bool     // it only appends events: nothing in it can fail for this caller alone
+	sure     bool     // it only appends events and records of decisions: nothing in it can fail for this caller alone
 	since    time.Time
 	err      error
 	answered chan error

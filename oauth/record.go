@@ -1,0 +1,21 @@
+package oauth
+
+import "time"
+
+// DecisionRecord is what one policy decision saw and said, kept so that it can be explained and replayed. It holds no token
+// and, unless the operator wants them, no argument values. Package policies makes the document and alone reads it.
+type DecisionRecord struct {
+	ID       string    // evaluation id or scope decision id
+	Time     time.Time // that the policies saw
+	Kind     string    // the question: "tools", "access", "scopes" or "clients"
+	Revision string    // of the policies that answered
+	Document []byte    // JSON
+}
+
+// saved is the change that keeps a record; without a record there is none.
+func saved(r *DecisionRecord) []Change {
+	if r == nil {
+		return nil
+	}
+	return []Change{SaveDecision{*r}}
+}
