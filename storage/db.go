@@ -84,6 +84,20 @@ func checkPages(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
+// checkWritable makes sure that a change can be made: SQLite opens a file that it may only read without a word.
+func checkWritable(ctx context.Context, db *sql.DB) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return damage(err)
+	}
+	defer tx.Rollback() // always: nothing is to be changed
+	if _, err := tx.ExecContext(ctx, `UPDATE meta SET value = value WHERE name = $1`, metaID); err != nil {
+		return fmt.Errorf("%w: the database cannot be written: %w; make the file, its directory and its file system writable, or restore it from a backup",
+			ErrPermissions, damage(err))
+	}
+	return nil
+}
+
 // damage names an error of SQLite that means a damaged or foreign file, and passes others on.
 func damage(err error) error {
 	if code := resultCode(err); code&0xff == codeCorrupt || code&0xff == codeNotADB {

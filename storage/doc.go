@@ -5,7 +5,7 @@
 //
 // Open resolves the path, takes an exclusive lock on PATH.lock (one server per file), refuses files that others can
 // read, checks the SQLite version, looks for damage (PRAGMA quick_check, the seal over the schema, the end of the
-// audit chain), checks that the server key belongs to the database, applies the numbered migrations and compares the
+// audit chain), checks that the server key belongs to the database and that the file can be written, applies the numbered migrations and compares the
 // clock with the last audit row. What it refuses it names with one of the Err values, and it never replaces a database
 // that it cannot read. A new database is made completely under another name and then renamed, so a crash leaves none or a whole one.
 //

@@ -112,6 +112,9 @@ func prepare(ctx context.Context, c Config, path string) (*seals, error) {
 	if err := checkSchema(ctx, db, meta, s); err != nil {
 		return nil, err
 	}
+	if err := checkWritable(ctx, db); err != nil {
+		return nil, err
+	}
 	from, err := strconv.Atoi(meta[metaSchema])
 	if err != nil {
 		return nil, fmt.Errorf("%w: its schema number is %q", ErrCorrupt, meta[metaSchema])

@@ -111,8 +111,9 @@ func TestOpenRefuses(t *testing.T) {
 			write(t, c.Path+"-wal", []byte("rest"), 0o600)
 			return c
 		}, ErrCorrupt, "is gone"},
-		"a readable file": {func(t *testing.T, c Config) Config { c = make(t, c); chmod(t, c.Path, 0o640); return c }, ErrPermissions, "chmod 600"},
-		"a directory":     {func(t *testing.T, c Config) Config { c.Path = t.TempDir(); return c }, ErrPermissions, "regular file"},
+		"a readable file":               {func(t *testing.T, c Config) Config { c = make(t, c); chmod(t, c.Path, 0o640); return c }, ErrPermissions, "chmod 600"},
+		"a file that cannot be written": {func(t *testing.T, c Config) Config { c = make(t, c); laterFormat(t, c.Path); return c }, ErrPermissions, "cannot be written"},
+		"a directory":                   {func(t *testing.T, c Config) Config { c.Path = t.TempDir(); return c }, ErrPermissions, "regular file"},
 		"a dangling link": {func(t *testing.T, c Config) Config {
 			if err := os.Symlink(c.Path+"-nowhere", c.Path); err != nil {
 				t.Fatal(err)
@@ -152,6 +153,18 @@ func TestOpenRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// laterFormat sets the file format's write version to one that SQLite does not know, so it opens the file for reading only, as it does
+// on a read-only file system.
+func laterFormat(t *testing.T, path string) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[18] = 99
+	write(t, path, data, 0o600)
 }
 
 func TestClockMayGoBackWhenAllowedOrLittle(t *testing.T) {
