@@ -74,7 +74,7 @@ func (s *Store) begin(ctx context.Context, c Config) error {
 		return err
 	}
 	if now := time.Now(); !c.AllowClockBack && now.Before(last.Add(-clockTolerance)) {
-		return fmt.Errorf("%w: it is %s here, but the last audit row is of %s; correct the clock, or allow it explicitly if the row is wrong",
+		return fmt.Errorf("%w: it is %s here, but the last audit row is of %s; correct the clock, or start once with --allow-clock-back if the clock is right",
 			ErrClock, now.UTC().Format(time.RFC3339), last.UTC().Format(time.RFC3339))
 	}
 	s.writer.counts.healthy.Store(true)

@@ -36,6 +36,8 @@ type Config struct {
 	warnings []string // things that are legal and have no effect
 	log      *slog.Logger
 	demo     bool // a demo database is opened by a demo only
+
+	allowClockBack bool // a flag only: whoever writes it into a file has switched the check off for good
 }
 
 // TLSConfig names the files of the public listener's certificate; both are empty behind a proxy.

@@ -31,6 +31,7 @@ func (a *app) serveCommand() *cobra.Command {
 		"database": "over database", "policies": "over policies"} {
 		flags[key] = c.Flags().String(flagName(key), "", help)
 	}
+	clockBack := c.Flags().Bool("allow-clock-back", false, "start although the last audit row is later than the clock says")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		given := map[string]string{}
 		for key, value := range flags {
@@ -42,6 +43,7 @@ func (a *app) serveCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		config.allowClockBack = *clockBack
 		return a.serve(c.Context(), config)
 	}
 	return c

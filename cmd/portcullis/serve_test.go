@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"portcullis/oauth"
+	"portcullis/storage"
 )
 
 func TestFaultsThatShowAtTheStartAreConfigurationFaults(t *testing.T) {
@@ -222,4 +223,35 @@ func (a *answer) WriteHeader(status int) {
 func (a *answer) Write(p []byte) (int, error) {
 	a.WriteHeader(http.StatusOK)
 	return io.Writer(&a.body).Write(p)
+}
+
+// TestAClockBehindTheAuditIsAFault: facts F12. Rows would go back in time and what has expired would live again, so the operator must say
+// that the clock is right.
+func TestAClockBehindTheAuditIsAFault(t *testing.T) {
+	file := site(t, "")
+	serve(t, file).stop()
+	config, err := loadConfig(file, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := serverKey(&config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := storage.Open(t.Context(), storage.Config{Path: string(config.Database), ServerKey: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	future := oauth.Event{Type: oauth.EventPolicyActivated, Time: time.Now().Add(time.Hour)}
+	if err := errors.Join(store.Commit(t.Context(), future), store.Close()); err != nil {
+		t.Fatal(err)
+	}
+	code, _, stderr := command(t, "", "serve", "--config", file)
+	if code != 1 || !strings.Contains(stderr, "correct the clock") || !strings.Contains(stderr, "--allow-clock-back") {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+	serve(t, file, "--allow-clock-back")
+	if code, out, _ := command(t, "", "audit", "verify", "--config", file); code != 0 {
+		t.Errorf("audit verify: %d %s", code, out)
+	}
 }

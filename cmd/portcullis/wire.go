@@ -33,7 +33,7 @@ func wire(ctx context.Context, c Config) (p *parts, err error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := storage.Open(ctx, storage.Config{Path: string(c.Database), ServerKey: key, Demo: c.demo})
+	store, err := storage.Open(ctx, storage.Config{Path: string(c.Database), ServerKey: key, Demo: c.demo, AllowClockBack: c.allowClockBack})
 	if err != nil {
 		return nil, openError(err)
 	}
