@@ -20,7 +20,7 @@ import (
 
 // Times of the server's life.
 const (
-	drainTime         = 10 * time.Second // for answers under way when the server ends
+	drainTime         = 15 * time.Second // for answers under way when the server ends: longer than a request may take to arrive (server.HTTPServer)
 	housekeepingEvery = time.Minute
 )
 
