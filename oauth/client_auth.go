@@ -3,7 +3,6 @@ package oauth
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/base64"
 	"errors"
 	"net/url"
@@ -117,16 +116,13 @@ func (c credentials) prove(client *Client) string {
 	return ""
 }
 
-// anySecret compares every reading of a secret with every stored SHA-256 in constant time.
+// anySecret compares every reading of a secret with every stored hash, without stopping at a match.
 func anySecret(secrets []string, hashes [][]byte) bool {
-	same := 0
+	same := false
 	for _, s := range secrets {
-		sum := sha256.Sum256([]byte(s))
-		for _, h := range hashes {
-			same |= subtle.ConstantTimeCompare(sum[:], h)
-		}
+		same = SameSecret(s, hashes) || same
 	}
-	return same == 1
+	return same
 }
 
 // presentedCredentials reads them from header and form. More than one method at a time is refused (RFC 6749 §2.3).

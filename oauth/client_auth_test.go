@@ -2,7 +2,6 @@ package oauth
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -25,22 +24,17 @@ func (m clientTable) Client(_ context.Context, id string, _ time.Duration) (*Cli
 	return nil, ErrNotFound
 }
 
-func secretHash(secret string) []byte {
-	sum := sha256.Sum256([]byte(secret))
-	return sum[:]
-}
-
 const urlClientID = "https://client.example:8443/a+b/client.json?x=%20"
 
 func authClients() clientTable {
 	return clientTable{
 		"pub":       &Client{ID: "pub", AuthMethods: []string{"none"}},
-		"basic":     &Client{ID: "basic", AuthMethods: []string{"client_secret_basic"}, SecretHashes: [][]byte{secretHash("s+1 %"), secretHash("second")}},
-		"post":      &Client{ID: "post", AuthMethods: []string{"client_secret_post"}, SecretHashes: [][]byte{secretHash("p")}},
-		"both":      &Client{ID: "both", AuthMethods: []string{"client_secret_basic", "client_secret_post"}, SecretHashes: [][]byte{secretHash("b")}},
+		"basic":     &Client{ID: "basic", AuthMethods: []string{"client_secret_basic"}, SecretHashes: [][]byte{HashSecret("s+1 %"), HashSecret("second")}},
+		"post":      &Client{ID: "post", AuthMethods: []string{"client_secret_post"}, SecretHashes: [][]byte{HashSecret("p")}},
+		"both":      &Client{ID: "both", AuthMethods: []string{"client_secret_basic", "client_secret_post"}, SecretHashes: [][]byte{HashSecret("b")}},
 		"jwt":       &Client{ID: "jwt", AuthMethods: []string{"private_key_jwt"}},
 		"wide":      &Client{ID: "wide", AuthMethods: []string{"none", "private_key_jwt"}},
-		"careless":  &Client{ID: "careless", AuthMethods: []string{"none", "client_secret_post"}, SecretHashes: [][]byte{secretHash("c")}},
+		"careless":  &Client{ID: "careless", AuthMethods: []string{"none", "client_secret_post"}, SecretHashes: [][]byte{HashSecret("c")}},
 		"nosecret":  &Client{ID: "nosecret", AuthMethods: []string{"client_secret_post"}},
 		urlClientID: &Client{ID: urlClientID, AuthMethods: []string{"none"}},
 		"down":      fmt.Errorf("read: %w", ErrUnavailable),
@@ -224,11 +218,11 @@ func (l resourceList) Resources() []*Resource { return l }
 func TestResourceAuthentication(t *testing.T) {
 	const id = "http://127.0.0.1:3001/mcp"
 	directory := resourceList{
-		{ID: id, Key: "demo", SecretHashes: [][]byte{secretHash("one"), secretHash("two")}},
-		{ID: "https://b.example/mcp", Key: "b", SecretHashes: [][]byte{secretHash("bee"), secretHash("shared")}},
-		{ID: "https://c.example/mcp", Key: "c", SecretHashes: [][]byte{secretHash("shared")}},
+		{ID: id, Key: "demo", SecretHashes: [][]byte{HashSecret("one"), HashSecret("two")}},
+		{ID: "https://b.example/mcp", Key: "b", SecretHashes: [][]byte{HashSecret("bee"), HashSecret("shared")}},
+		{ID: "https://c.example/mcp", Key: "c", SecretHashes: [][]byte{HashSecret("shared")}},
 		{ID: "https://d.example/mcp", Key: "d"},
-		{ID: "https://e.example/mcp", Key: "e", SecretHashes: [][]byte{secretHash("eee")}, Disabled: true},
+		{ID: "https://e.example/mcp", Key: "e", SecretHashes: [][]byte{HashSecret("eee")}, Disabled: true},
 	}
 	for _, row := range []struct{ name, header, key, scheme string }{
 		{"key and secret", basicRaw("demo", "one"), "demo", ""},
@@ -271,7 +265,7 @@ func TestResourceAuthentication(t *testing.T) {
 }
 
 func TestWrongResourceSecretsAreLimited(t *testing.T) {
-	directory := resourceList{{ID: "https://a.example/", Key: "a", SecretHashes: [][]byte{secretHash("right")}}}
+	directory := resourceList{{ID: "https://a.example/", Key: "a", SecretHashes: [][]byte{HashSecret("right")}}}
 	a := NewClientAuthenticator()
 	var last error
 	for range 3*authFailures + 1 {

@@ -55,6 +55,7 @@ func exactNumber(d *jsontext.Decoder, v *any) error {
 func checkJSON(data []byte) error {
 	d := jsontext.NewDecoder(bytes.NewBuffer(data))
 	var names memberNames
+	escapedNUL := bytes.Contains(data, []byte(`\u0000`)) // a raw one is a syntax error anyway
 	for {
 		token, err := d.ReadToken()
 		if err == io.EOF {
@@ -65,6 +66,9 @@ func checkJSON(data []byte) error {
 		}
 		if d.StackDepth() > maxJSONDepth {
 			return jsonProblem(d, fmt.Sprintf("nested more than %d levels deep", maxJSONDepth))
+		}
+		if escapedNUL && token.Kind() == '"' && strings.IndexByte(token.String(), 0) >= 0 {
+			return jsonProblem(d, "the character U+0000 is not allowed")
 		}
 		if problem := names.check(d, token); problem != "" {
 			return jsonProblem(d, problem)
@@ -95,12 +99,8 @@ func (n *memberNames) check(d *jsontext.Decoder, token jsontext.Token) string {
 		}
 		clear((*n)[depth])
 	case '"':
-		text := token.String()
-		if strings.IndexByte(text, 0) >= 0 {
-			return "the character U+0000 is not allowed"
-		}
 		if kind, count := d.StackIndex(depth); kind == '{' && count%2 == 1 {
-			return n.add(depth, text)
+			return n.add(depth, token.String())
 		}
 	case '0':
 		return numberProblem(token.String())
@@ -120,15 +120,18 @@ func (n *memberNames) add(depth int, name string) string {
 	return ""
 }
 
-// foldCase gives all spellings that strings.EqualFold takes for equal one form.
+// foldCase gives all spellings that strings.EqualFold takes for equal one form. Plain lower-case names stay as they are.
 func foldCase(s string) string {
 	return strings.Map(func(r rune) rune {
 		if 'a' <= r && r <= 'z' {
-			r -= 'a' - 'A'
+			return r
 		}
 		least := r
 		for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
 			least = min(least, f)
+		}
+		if 'A' <= least && least <= 'Z' {
+			least += 'a' - 'A'
 		}
 		return least
 	}, s)

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 func TestDecodeStrictRefusesWhatTwoProgramsWouldReadDifferently(t *testing.T) {
@@ -25,6 +26,7 @@ func TestDecodeStrictRefusesWhatTwoProgramsWouldReadDifferently(t *testing.T) {
 		{"lone low surrogate", `{"a":"\udc00x"}`, "surrogate"},
 		{"NUL in a text", `{"a":"x\u0000y"}`, "U+0000"},
 		{"NUL in a name", `{"a\u0000":1}`, "U+0000"},
+		{"NUL in a deep name", `{"x":[{"\\\u0000":1}]}`, "U+0000"},
 		{"raw NUL", "{\"a\":\"\x00\"}", "no JSON"},
 		{"byte order mark", "\ufeff{}", "no JSON"},
 		{"second value", `{}{}`, "behind the end"},
@@ -114,6 +116,17 @@ func TestDecodeStrictNamesTheWrongType(t *testing.T) {
 			t.Errorf("the error holds a value: %v", err)
 		}
 	}
+}
+
+func FuzzFoldCase(f *testing.F) {
+	f.Add("Kk\u212a", "kK\u212a")
+	f.Add("\u017fS", "sS")
+	f.Add("ΣσςΑ", "σςΣα")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		if utf8.ValidString(a) && utf8.ValidString(b) && strings.EqualFold(a, b) != (foldCase(a) == foldCase(b)) {
+			t.Errorf("%q and %q: EqualFold %v, folded %q and %q", a, b, strings.EqualFold(a, b), foldCase(a), foldCase(b))
+		}
+	})
 }
 
 // What DecodeStrict accepts means the same to the standard library, the loosest reader around.

@@ -77,13 +77,13 @@ func resourceByName(directory ResourceDirectory, c credentials) *Resource {
 // resourceBySecret compares with every secret of every resource, without stopping at a match. A secret that two resources
 // share names neither.
 func resourceBySecret(directory ResourceDirectory, secret string) *Resource {
-	sum := sha256.Sum256([]byte(secret))
+	sum := HashSecret(secret)
 	var found *Resource
 	matches := 0
 	for _, r := range directory.Resources() {
 		same := 0
 		for _, h := range r.SecretHashes {
-			same |= subtle.ConstantTimeCompare(sum[:], h)
+			same |= subtle.ConstantTimeCompare(sum, h)
 		}
 		if same == 1 && !r.Disabled {
 			found = r
