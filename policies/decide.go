@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/open-policy-agent/opa/v1/ast"
-
 	"portcullis/oauth"
 )
 
@@ -23,8 +21,7 @@ const messagePolicyError = "the policies of this server could not decide"
 // policy_error. Allow says that nothing denies everything; Granted may still be empty.
 func (e *Engine) GrantScopes(_ context.Context, r oauth.ScopeRequest) (oauth.ScopeDecision, error) {
 	g := e.current.Load()
-	answer := e.evaluate(g, kindScopes, e.words.scopeGrantInput(r), at(r.Context))
-	d, err := decodeAnswer(answer, decodeScopes)
+	d, fired, err := ask(e, g, scopesQuestion(), at(r.Context), func(o *object) error { o.scopeGrant(r); return nil })
 	if err != nil {
 		d = oauth.ScopeDecision{Reasons: e.policyError(g, kindScopes, r.ID, err)}
 	}
@@ -32,10 +29,10 @@ func (e *Engine) GrantScopes(_ context.Context, r oauth.ScopeRequest) (oauth.Sco
 	d.Granted = d.Granted.Meet(r.Requested) // nothing that was not asked for
 	switch {
 	case d.Allow && len(d.Reasons) == 0:
-		d.Rules = answer.fired.of("grant", "deny_scope", "require_consent", "require_authn", "token_ttl_seconds", "refresh")
+		d.Rules = fired.of("grant", "deny_scope", "require_consent", "require_authn", "token_ttl_seconds", "refresh")
 	default:
 		d.Allow, d.Granted = false, nil
-		d.Rules = answer.fired.of("deny", "end_grant")
+		d.Rules = fired.of("deny", "end_grant")
 	}
 	return d, nil
 }
@@ -46,18 +43,17 @@ func (e *Engine) Admit(_ context.Context, r oauth.ClientRequest) (oauth.ClientDe
 	if r.Client == nil {
 		return oauth.ClientDecision{ID: r.ID, Revision: g.revision, Reasons: e.policyError(g, kindClients, r.ID, errors.New("the request names no client"))}, nil
 	}
-	answer := e.evaluate(g, kindClients, e.words.clientAdmissionInput(r), at(r.Context))
-	d, err := decodeAnswer(answer, decodeClients)
+	d, fired, err := ask(e, g, clientsQuestion(), at(r.Context), func(o *object) error { o.clientAdmission(r); return nil })
 	if err != nil {
 		d = oauth.ClientDecision{Reasons: e.policyError(g, kindClients, r.ID, err)}
 	}
 	d.ID, d.Revision = r.ID, g.revision
 	if d.Allow && len(d.Reasons) == 0 {
-		d.Rules = answer.fired.of("allow", "allow_redirect", "scope_ceiling", "ttl")
+		d.Rules = fired.of("allow", "allow_redirect", "scope_ceiling", "ttl")
 		return d, nil
 	}
 	d.Allow, d.AllowRedirects = false, nil
-	d.Rules = answer.fired.of("deny")
+	d.Rules = fired.of("deny")
 	return d, nil
 }
 
@@ -68,43 +64,31 @@ func (e *Engine) Decide(_ context.Context, v oauth.Evaluation) (oauth.Decision, 
 	if v.Token == nil {
 		return e.decideAccess(g, v), nil
 	}
-	input, err := e.words.toolCallInput(v)
-	var answer result
-	var d oauth.Decision
-	if err == nil {
-		answer = e.evaluate(g, kindTools, input, at(v.Context))
-		d, err = decodeAnswer(answer, decodeTools)
-	}
+	d, fired, err := ask(e, g, toolsQuestion(), at(v.Context), func(o *object) error { return o.toolCall(v) })
 	if err != nil {
 		return oauth.Decision{Reasons: e.policyError(g, kindTools, v.ID, err), Revision: g.revision}, nil
 	}
 	d.Revision = g.revision
 	clampDecision(&d, v)
-	d.Rules = decidingRules(d, answer.fired)
+	d.Rules = decidingRules(d, fired)
 	return d, nil
 }
 
 func (e *Engine) decideAccess(g *generation, v oauth.Evaluation) oauth.Decision {
-	input, err := e.words.accessInput(v)
-	var answer result
-	var d oauth.Decision
-	if err == nil {
-		answer = e.evaluate(g, kindAccess, input, at(v.Context))
-		d, err = decodeAnswer(answer, decodeAccess)
-	}
+	d, fired, err := ask(e, g, accessQuestion(), at(v.Context), func(o *object) error { return o.access(v) })
 	if err != nil {
 		return oauth.Decision{Reasons: e.policyError(g, kindAccess, v.ID, err), Revision: g.revision}
 	}
 	d.Revision = g.revision
 	d.Allow = d.Allow && len(d.Reasons) == 0
-	d.Rules = decidingRules(d, answer.fired)
+	d.Rules = decidingRules(d, fired)
 	return d
 }
 
 // clampDecision holds what Rego must not break: an allowed call has no reason against it, every scope it needs and
-// every login it needs, and its answer is reused no longer than the token lives and never for a destructive tool.
+// every login it needs (the router leaves comparing the login to this function), and its answer is reused no longer than the token lives and never for a destructive tool.
 func clampDecision(d *oauth.Decision, v oauth.Evaluation) {
-	now := at(v.Context)
+	now := at(v.Context).Truncate(time.Second) // as the input has it
 	d.MissingScopes = d.MissingScopes.Union(v.Token.Scopes.Missing(d.RequiredScopes))
 	d.RequireAuthn = slices.DeleteFunc(d.RequireAuthn, func(q oauth.AuthnRequirement) bool { return q.Met(v.Token.Authn, now) })
 	d.Allow = d.Allow && len(d.Reasons) == 0 && len(d.MissingScopes) == 0 && len(d.RequireAuthn) == 0
@@ -131,14 +115,6 @@ func decidingRules(d oauth.Decision, f fired) []string {
 		return f.of("required_scopes")
 	}
 	return f.of("require_authn")
-}
-
-func decodeAnswer[D any](r result, decode func(ast.Value) (D, error)) (D, error) {
-	if r.err != nil {
-		var none D
-		return none, r.err
-	}
-	return decode(r.value)
 }
 
 // policyError logs what went wrong and makes the reason of the denial.

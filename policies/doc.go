@@ -13,6 +13,8 @@
 //   - engine.go holds the generation in force behind an atomic pointer. Reload swaps it or keeps the last good one.
 //   - input.go turns oauth's types into an OPA document; nothing else does.
 //   - evaluate.go runs a query with a deadline and a hard backstop; decode.go reads its result strictly.
+//   - dependencies.go finds out at load which input paths the rules can read; sieve.go makes a key of their values,
+//     from the same code that makes the input, and cache.go remembers answers by it.
 //   - decide.go implements oauth.ScopePolicy, oauth.ClientPolicy and oauth.AccessPolicy with these.
 //
 // The routers (rego/mcp/authz) combine the authors' packages (policy.KIND.NAME): allowed iff some package says

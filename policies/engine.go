@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -20,6 +21,7 @@ type Config struct {
 	Dir       string            // the author's directory; "" = only the shipped policies
 	Defaults  bool              // the shipped defaults (policy.*.default) are part of it
 	Deadline  time.Duration     // of one evaluation; 0 = DefaultDeadline
+	Cache     int               // answers that each router's cache holds; 0 = DefaultCache, below 0 = none
 	Catalogue []*oauth.Resource // data.servers; disabled ones are left out
 	Log       *slog.Logger      // nil = slog.Default()
 }
@@ -31,6 +33,8 @@ type Engine struct {
 	deadline time.Duration
 	log      *slog.Logger
 	words    *words
+	remember int // answers per router; 0 = none
+	cache    cacheCounters
 
 	current   atomic.Pointer[generation]
 	slots     chan struct{} // evaluations that run at a time
@@ -57,6 +61,7 @@ type Status struct {
 	LastError   string // of that reload, one problem per line
 	Files       int
 	Tests       int
+	Cache       []Cacheability // of the routers
 }
 
 // New loads the policies. A directory with any problem or a failing test is an error, a *LoadError if the
@@ -66,6 +71,7 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 		dir: c.Dir, defaults: c.Defaults, deadline: c.Deadline, log: c.Log, words: newWords(),
 		slots: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))),
 	}
+	e.remember = max(0, cmp.Or(c.Cache, DefaultCache))
 	if e.deadline <= 0 {
 		e.deadline = DefaultDeadline
 	}
@@ -89,6 +95,7 @@ func (e *Engine) Reload(ctx context.Context, catalogue []*oauth.Resource) (Repor
 	e.lastErr = err
 	if err == nil && g != old {
 		e.current.Store(g)
+		e.noteObstacles(g)
 	}
 	var r Report
 	if now := e.current.Load(); now != nil {
@@ -96,6 +103,15 @@ func (e *Engine) Reload(ctx context.Context, catalogue []*oauth.Resource) (Repor
 	}
 	r.Took = time.Since(begin)
 	return r, err
+}
+
+// noteObstacles tells the operator which rules cost an evaluation for every question.
+func (e *Engine) noteObstacles(g *generation) {
+	for _, c := range g.cacheability {
+		for _, p := range c.Obstacles {
+			e.log.Info("policy not cacheable", slog.String("kind", c.Kind), slog.String("why", p.String()))
+		}
+	}
 }
 
 // build makes the next generation, or returns the old one if nothing has changed.
@@ -107,7 +123,7 @@ func (e *Engine) build(ctx context.Context, catalogue []*oauth.Resource, old *ge
 	if len(problems) == 0 && old != nil && old.revision == s.revision {
 		return old, nil
 	}
-	return load(ctx, s, problems)
+	return load(ctx, s, problems, e.remember)
 }
 
 // Status tells what is in force and whether the last reload failed.
@@ -115,7 +131,7 @@ func (e *Engine) Status() Status {
 	e.reloading.Lock()
 	defer e.reloading.Unlock()
 	g := e.current.Load()
-	s := Status{Revision: g.revision, ActivatedAt: g.activated, Files: g.files, Tests: g.tests}
+	s := Status{Revision: g.revision, ActivatedAt: g.activated, Files: g.files, Tests: g.tests, Cache: g.cacheability}
 	if e.lastErr != nil {
 		s.Stale, s.LastError = true, e.lastErr.Error()
 	}
@@ -127,6 +143,8 @@ type CheckReport struct {
 	Problems []Problem `json:"problems"` // any keeps the directory from being activated
 	Warnings []Problem `json:"warnings"` // habits that let calls through by accident
 	Files    int       `json:"files"`
+
+	Cache []Cacheability `json:"cache,omitempty"` // absent if there are problems
 }
 
 // Check looks for all problems of a directory at once.
@@ -144,6 +162,11 @@ func Check(dir string) (CheckReport, error) {
 		report.Warnings = append(report.Warnings, sortProblems(p.warnings)...)
 		_, more = p.compile(true)
 		report.Problems = withCompiled(report.Problems, more)
+	}
+	if len(report.Problems) == 0 {
+		if compiler, _ := p.compile(false); compiler != nil { // as a server compiles it, without print
+			report.Cache = cacheabilityOf(compiler)
+		}
 	}
 	report.Problems = sortProblems(report.Problems)
 	return report, nil

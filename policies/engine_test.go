@@ -251,7 +251,7 @@ func TestShippedRego(t *testing.T) {
 }
 
 func BenchmarkDecide(b *testing.B) {
-	e := engineFrom(b, Config{Dir: demoDir(b), Defaults: true, Catalogue: []*oauth.Resource{demoResource()}})
+	e := engineFrom(b, Config{Dir: demoDir(b), Defaults: true, Cache: -1, Catalogue: []*oauth.Resource{demoResource()}})
 	args := map[string]any{"amount": json.Number("900"), "to": "ACME"}
 	for _, bc := range []struct {
 		name string
@@ -274,7 +274,7 @@ func BenchmarkDecide(b *testing.B) {
 }
 
 func BenchmarkGrantScopes(b *testing.B) {
-	e := engineFrom(b, Config{Dir: demoDir(b), Defaults: true, Catalogue: []*oauth.Resource{demoResource()}})
+	e := engineFrom(b, Config{Dir: demoDir(b), Defaults: true, Cache: -1, Catalogue: []*oauth.Resource{demoResource()}})
 	all := demoResource().ScopeNames()
 	b.ReportAllocs()
 	for b.Loop() {

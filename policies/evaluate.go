@@ -18,9 +18,13 @@ const maxAbandoned = 8
 // maxWait is how long an evaluation may wait for a slot.
 const maxWait = time.Second
 
+// maxResult bounds what a router may answer, in bytes. Reasons and obligations travel to callers and into the audit.
+const maxResult = 64 << 10
+
 // result is what an evaluation gave.
 type result struct {
 	value ast.Value
+	size  int // of the value, in bytes of text
 	fired fired
 	err   error
 }
@@ -123,7 +127,29 @@ func run(query rego.PreparedEvalQuery, input ast.Value, at time.Time, cancel top
 	case len(rs) != 1 || value == nil:
 		return result{err: errors.New("the decision is undefined")}
 	}
-	return result{value: value, fired: firedRules(&tracker)}
+	size := sizeOf(value, maxResult)
+	if size > maxResult {
+		return result{err: fmt.Errorf("the result is larger than %d bytes", maxResult)}
+	}
+	return result{value: value, size: size, fired: firedRules(&tracker)}
+}
+
+// sizeOf adds up the text of a value and stops above the limit.
+func sizeOf(v ast.Value, limit int) int {
+	size := 0
+	visitor := ast.NewGenericVisitor(func(x any) bool {
+		switch x := x.(type) {
+		case ast.String:
+			size += len(x)
+		case ast.Number:
+			size += len(x)
+		case *ast.Term:
+			size += 8 // a rough price of every value
+		}
+		return size > limit
+	})
+	visitor.Walk(v)
+	return size
 }
 
 // withoutValues keeps of an evaluation error its kind and place. OPA's messages quote operands, and argument values

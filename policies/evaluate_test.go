@@ -160,16 +160,11 @@ func TestInputsObeyTheirSchemas(t *testing.T) {
 	r.Client = &oauth.Client{ID: "https://a.example/c", Name: "A", Registration: oauth.RegistrationCIMD}
 	admission := oauth.ClientRequest{ID: "d", Stage: oauth.ClientStageDocument, Context: c.Context, Client: &oauth.Client{
 		ID: "https://a.example/c", Name: "A", Registration: oauth.RegistrationCIMD, ClientURI: "u", SoftwareID: "s", GrantTypes: []string{"g"}}}
-	toolCall, err := w.toolCallInput(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	access, err := w.accessInput(c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	toolCall := documentOf(t, w, func(o *object) error { return o.toolCall(c) })
 	for name, input := range map[string]ast.Value{
-		"tool_call": toolCall, "access": access, "scope_grant": w.scopeGrantInput(r), "client_admission": w.clientAdmissionInput(admission),
+		"tool_call": toolCall, "access": documentOf(t, w, func(o *object) error { return o.access(c) }),
+		"scope_grant":      documentOf(t, w, func(o *object) error { o.scopeGrant(r); return nil }),
+		"client_admission": documentOf(t, w, func(o *object) error { o.clientAdmission(admission); return nil }),
 	} {
 		plain, err := ast.JSON(input)
 		if err != nil {
@@ -180,6 +175,16 @@ func TestInputsObeyTheirSchemas(t *testing.T) {
 	if strings.Contains(fmt.Sprint(toolCall), `"properties": {"arguments"`) {
 		t.Error("the arguments stand in resource.properties, too")
 	}
+}
+
+// documentOf is an input as an evaluation gets it.
+func documentOf(t testing.TB, w *words, write func(*object) error) ast.Value {
+	t.Helper()
+	o := w.object(12)
+	if err := write(&o); err != nil {
+		t.Fatal(err)
+	}
+	return o.value()
 }
 
 // compare wants the members of a value and of its schema to be the same.
@@ -221,10 +226,7 @@ func compare(t *testing.T, at string, schema map[string]any, value any) {
 
 // TestAbsentFactsAreAbsent: neither null nor "".
 func TestAbsentFactsAreAbsent(t *testing.T) {
-	input, err := newWords().toolCallInput(oauth.Evaluation{Token: &oauth.TokenInfo{}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	input := documentOf(t, newWords(), func(o *object) error { return o.toolCall(oauth.Evaluation{Token: &oauth.TokenInfo{}}) })
 	plain, err := ast.JSON(input)
 	if err != nil {
 		t.Fatal(err)

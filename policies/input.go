@@ -1,7 +1,6 @@
 package policies
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -14,132 +13,146 @@ import (
 const inputVersion = "1"
 
 // requestContext is the part that all inputs share.
-func (w *words) requestContext(c oauth.RequestContext) object {
-	o := w.object(6)
+func (o *object) requestContext(c oauth.RequestContext) object {
+	child := o.child("context", 6)
 	if !c.Time.IsZero() {
-		o.text("time", c.Time.UTC().Format(time.RFC3339))
-		o.number("unix_time", c.Time.Unix())
+		if child.needs("time") {
+			child.text("time", c.Time.UTC().Format(time.RFC3339))
+		}
+		child.number("unix_time", c.Time.Unix())
 	}
-	o.text("ip", c.IP)
-	o.text("user_agent", c.UserAgent)
-	o.text("request_id", c.RequestID)
-	return o
+	child.text("ip", c.IP)
+	child.text("user_agent", c.UserAgent)
+	child.text("request_id", c.RequestID)
+	return child
 }
 
-func (w *words) subject(s oauth.Subject) object {
-	o := w.object(5)
-	o.text("type", string(s.Kind))
-	o.text("id", s.ID)
-	o.text("username", s.Username)
-	o.list("groups", s.Groups)
-	return o
+func (o *object) subject(s oauth.Subject) object {
+	child := o.child("subject", 5)
+	child.text("type", string(s.Kind))
+	child.text("id", s.ID)
+	child.text("username", s.Username)
+	child.list("groups", s.Groups)
+	return child
 }
 
 func (o *object) actors(actors []oauth.Actor) {
 	if len(actors) == 0 {
 		return
 	}
+	first := o.child("actor", 2)
+	first.actor(actors[0])
+	o.close(first)
+	if o.sieve != nil {
+		o.siftActors(actors)
+		return
+	}
 	terms := make([]*ast.Term, len(actors))
 	for i, a := range actors {
 		actor := o.words.object(2)
-		actor.text("type", a.Type)
-		actor.text("id", a.ID)
+		actor.actor(a)
 		terms[i] = actor.term()
 	}
-	o.set("actor", terms[0])
 	o.set("actors", ast.ArrayTerm(terms...))
 }
 
-// clientOf is the part of a client that every input shows.
-func (w *words) client(c *oauth.Client) object {
-	o := w.object(6)
-	o.text("id", c.ID)
-	o.text("registration", string(c.Registration))
-	o.text("host", c.Host())
-	o.text("name", c.Name)
-	o.bool("trusted", c.Trusted())
-	return o
+func (o *object) actor(a oauth.Actor) {
+	o.text("type", a.Type)
+	o.text("id", a.ID)
 }
 
-func (w *words) document(id string) object {
-	o := w.object(12)
-	o.text("version", inputVersion)
-	o.text("id", id)
-	return o
-}
-
-// toolCallInput is schemas/tool_call.json.
-func (w *words) toolCallInput(e oauth.Evaluation) (ast.Value, error) {
-	o := w.document(e.ID)
-	subject := w.subject(e.Subject)
-	if err := subject.free("properties", e.Claimed.Properties); err != nil {
-		return nil, fmt.Errorf("subject: %w", err)
+// client is the part of a client that every input shows.
+func (o *object) client(c *oauth.Client) object {
+	child := o.child("client", 12)
+	child.text("id", c.ID)
+	child.text("registration", string(c.Registration))
+	if child.needs("host") {
+		child.text("host", c.Host())
 	}
-	o.nested("subject", subject)
+	child.text("name", c.Name)
+	child.bool("trusted", c.Trusted())
+	return child
+}
+
+// toolCall is schemas/tool_call.json.
+func (o *object) toolCall(e oauth.Evaluation) error {
+	o.text("version", inputVersion)
+	o.text("id", e.ID)
+	subject := o.subject(e.Subject)
+	if err := subject.free("properties", e.Claimed.Properties); err != nil {
+		return fmt.Errorf("subject: %w", err)
+	}
+	o.close(subject)
 	o.actors(e.Actors)
 	if e.Client != nil {
-		o.nested("client", w.client(e.Client))
+		o.close(o.client(e.Client))
 	}
-	o.nested("token", w.token(e.Token))
+	o.token(e.Token)
 	if err := o.authzen(e); err != nil {
-		return nil, err
+		return err
 	}
 	if e.Tool != nil {
-		tool, err := w.tool(e)
-		if err != nil {
-			return nil, err
+		if err := o.tool(e); err != nil {
+			return err
 		}
-		o.nested("tool", tool)
 	}
-	o.nested("mcp", w.call(e.MCP))
-	return o.value(), nil
+	o.call(e.MCP)
+	return nil
 }
 
 // authzen adds action, resource and context as the asking server wrote them. server is the verified caller. The
 // arguments of a tool call are left out here, so that input.tool.arguments is the only place for them.
 func (o *object) authzen(e oauth.Evaluation) error {
-	w := o.words
-	action, resource := w.object(2), w.object(5)
+	action := o.child("action", 2)
 	action.text("name", e.Action.Name)
+	if err := action.free("properties", e.Action.Properties); err != nil {
+		return fmt.Errorf("action: %w", err)
+	}
+	o.close(action)
+
+	resource := o.child("resource", 5)
 	resource.text("type", e.Resource.Type)
 	resource.text("id", e.Resource.ID)
 	if e.Caller != nil {
 		resource.text("server", e.Caller.Key)
 		resource.text("server_id", e.Caller.ID)
 	}
-	properties := e.Resource.Properties
-	if _, has := properties["arguments"]; has && e.Token != nil {
-		rest := make(map[string]any, len(properties))
-		for key, value := range properties {
-			if key != "arguments" {
-				rest[key] = value
-			}
-		}
-		properties = rest
+	if err := resource.free("properties", resourceProperties(e)); err != nil {
+		return fmt.Errorf("resource: %w", err)
 	}
-	requested := w.requestContext(e.Context)
-	if err := errors.Join(
-		action.free("properties", e.Action.Properties),
-		resource.free("properties", properties),
-		requested.free("properties", e.Extra),
-	); err != nil {
-		return err
+	o.close(resource)
+
+	requested := o.requestContext(e.Context)
+	if err := requested.free("properties", e.Extra); err != nil {
+		return fmt.Errorf("context: %w", err)
 	}
-	o.nested("action", action)
-	o.nested("resource", resource)
-	o.nested("context", requested)
+	o.close(requested)
 	return nil
 }
 
-func (w *words) token(t *oauth.TokenInfo) object {
-	o := w.object(8)
-	o.text("id", t.ID)
-	o.list("scopes", t.Scopes)
-	o.time("issued_at", t.IssuedAt)
-	o.time("expires_at", t.ExpiresAt)
-	o.text("grant_type", t.GrantType)
-	o.authn(t.Authn)
-	return o
+func resourceProperties(e oauth.Evaluation) map[string]any {
+	properties := e.Resource.Properties
+	if _, has := properties["arguments"]; !has || e.Token == nil {
+		return properties
+	}
+	rest := make(map[string]any, len(properties))
+	for key, value := range properties {
+		if key != "arguments" {
+			rest[key] = value
+		}
+	}
+	return rest
+}
+
+func (o *object) token(t *oauth.TokenInfo) {
+	child := o.child("token", 8)
+	child.text("id", t.ID)
+	child.list("scopes", t.Scopes)
+	child.time("issued_at", t.IssuedAt)
+	child.time("expires_at", t.ExpiresAt)
+	child.text("grant_type", t.GrantType)
+	child.authn(t.Authn)
+	o.close(child)
 }
 
 func (o *object) authn(a oauth.Authentication) {
@@ -148,96 +161,113 @@ func (o *object) authn(a oauth.Authentication) {
 	o.listIfAny("amr", a.AMR)
 }
 
-func (w *words) tool(e oauth.Evaluation) (object, error) {
-	o := w.object(6)
-	o.text("name", e.Tool.Name)
-	o.text("title", e.Tool.Title)
+func (o *object) tool(e oauth.Evaluation) error {
+	child := o.child("tool", 6)
+	child.text("name", e.Tool.Name)
+	child.text("title", e.Tool.Title)
 	args := e.Args
 	if args == nil {
 		args = map[string]any{}
 	}
-	if err := o.free("arguments", args); err != nil {
-		return object{}, err
+	if err := child.free("arguments", args); err != nil {
+		return fmt.Errorf("tool: %w", err)
 	}
 	a := e.Tool.Annotations
-	o.set("annotations", w.hints[[4]bool{a.ReadOnly(), a.Destructive(), a.Idempotent(), a.OpenWorld()}])
-	o.list("scopes", e.Tool.Scopes)
-	o.bool("schema_checked", e.Checked)
-	return o, nil
+	child.annotations([4]bool{a.ReadOnly(), a.Destructive(), a.Idempotent(), a.OpenWorld()})
+	child.list("scopes", e.Tool.Scopes)
+	child.bool("schema_checked", e.Checked)
+	o.close(child)
+	return nil
 }
 
-func (w *words) call(c oauth.MCPCall) object {
-	o := w.object(3)
-	o.text("method", c.Method)
-	o.text("protocol_version", c.ProtocolVersion)
-	o.text("session_id", c.SessionID)
-	o.text("uri", c.URI)
-	o.text("prompt", c.Prompt)
-	o.text("task_id", c.TaskID)
-	return o
+func (o *object) annotations(h [4]bool) {
+	if o.sieve == nil {
+		o.set("annotations", o.words.hints[h])
+		return
+	}
+	child := o.child("annotations", 4)
+	child.hints(h)
+	o.close(child)
 }
 
-// accessInput is schemas/access.json.
-func (w *words) accessInput(e oauth.Evaluation) (ast.Value, error) {
-	o := w.document(e.ID)
-	subject := w.object(3)
+func (o *object) call(c oauth.MCPCall) {
+	child := o.child("mcp", 6)
+	child.text("method", c.Method)
+	child.text("protocol_version", c.ProtocolVersion)
+	child.text("session_id", c.SessionID)
+	child.text("uri", c.URI)
+	child.text("prompt", c.Prompt)
+	child.text("task_id", c.TaskID)
+	o.close(child)
+}
+
+// access is schemas/access.json.
+func (o *object) access(e oauth.Evaluation) error {
+	o.text("version", inputVersion)
+	o.text("id", e.ID)
+	subject := o.child("subject", 3)
 	subject.text("type", e.Claimed.Type)
 	subject.text("id", e.Claimed.ID)
 	if err := subject.free("properties", e.Claimed.Properties); err != nil {
-		return nil, fmt.Errorf("subject: %w", err)
+		return fmt.Errorf("subject: %w", err)
 	}
-	o.nested("subject", subject)
-	if err := o.authzen(e); err != nil {
-		return nil, err
-	}
-	return o.value(), nil
+	o.close(subject)
+	return o.authzen(e)
 }
 
-// scopeGrantInput is schemas/scope_grant.json.
-func (w *words) scopeGrantInput(r oauth.ScopeRequest) ast.Value {
-	o := w.document(r.ID)
+// scopeGrant is schemas/scope_grant.json.
+func (o *object) scopeGrant(r oauth.ScopeRequest) {
+	o.text("version", inputVersion)
+	o.text("id", r.ID)
 	o.text("stage", string(r.Stage))
 	o.text("grant_type", r.GrantType)
-	o.nested("subject", w.subject(r.Subject))
+	o.close(o.subject(r.Subject))
 	o.actors(r.Actors)
 	if r.Client != nil {
-		client := w.client(r.Client)
+		client := o.client(r.Client)
 		client.list("redirect_uris", r.Client.RedirectURIs)
 		client.list("auth_methods", r.Client.AuthMethods)
-		o.nested("client", client)
+		o.close(client)
 	}
 	if r.Resource != nil {
-		resource := w.object(5)
+		resource := o.child("resource", 5)
 		resource.text("type", "mcp_server")
 		resource.text("id", r.Resource.ID)
 		resource.text("server", r.Resource.Key)
 		resource.text("server_id", r.Resource.ID)
 		resource.text("name", r.Resource.Name)
-		o.nested("resource", resource)
+		o.close(resource)
 	}
-	requested, prior, authn := w.object(4), w.object(2), w.object(3)
+	o.grantHistory(r)
+	o.close(o.requestContext(r.Context))
+}
+
+// grantHistory is what was asked for, what there was before, and how the person logged in.
+func (o *object) grantHistory(r oauth.ScopeRequest) {
+	requested := o.child("requested", 4)
 	requested.list("scopes", r.Requested)
 	requested.bool("offline", r.Offline)
 	requested.listIfAny("acr_values", r.RequestedACR)
 	if r.MaxAge > 0 {
 		requested.number("max_age", int64(r.MaxAge/time.Second))
 	}
+	o.close(requested)
+	prior := o.child("prior", 2)
 	prior.list("granted_scopes", r.Granted)
 	prior.list("consented_scopes", r.Consented)
+	o.close(prior)
+	authn := o.child("authn", 3)
 	authn.authn(r.Authn)
-	o.nested("requested", requested)
-	o.nested("prior", prior)
-	o.nested("authn", authn)
-	o.nested("context", w.requestContext(r.Context))
-	return o.value()
+	o.close(authn)
 }
 
-// clientAdmissionInput is schemas/client_admission.json. Before the fetch of a metadata document the lists are
+// clientAdmission is schemas/client_admission.json. Before the fetch of a metadata document the lists are
 // not known, and so absent.
-func (w *words) clientAdmissionInput(r oauth.ClientRequest) ast.Value {
-	o := w.document(r.ID)
+func (o *object) clientAdmission(r oauth.ClientRequest) {
+	o.text("version", inputVersion)
+	o.text("id", r.ID)
 	o.text("stage", string(r.Stage))
-	client := w.client(r.Client)
+	client := o.client(r.Client)
 	if r.Stage != oauth.ClientStageURL {
 		client.list("redirect_uris", r.Client.RedirectURIs)
 		client.list("auth_methods", r.Client.AuthMethods)
@@ -246,7 +276,6 @@ func (w *words) clientAdmissionInput(r oauth.ClientRequest) ast.Value {
 		client.text("client_uri", r.Client.ClientURI)
 		client.text("software_id", r.Client.SoftwareID)
 	}
-	o.nested("client", client)
-	o.nested("context", w.requestContext(r.Context))
-	return o.value()
+	o.close(client)
+	o.close(o.requestContext(r.Context))
 }

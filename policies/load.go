@@ -21,6 +21,9 @@ type generation struct {
 	queries   map[kind]rego.PreparedEvalQuery
 	files     int // of the author's directory
 	tests     int // that passed before it was activated
+
+	cacheability []Cacheability
+	memories     map[kind]*memory // of the routers whose answers can be remembered
 }
 
 // source is everything that a generation is made of, read but not yet understood.
@@ -235,8 +238,8 @@ func (p *program) store() storage.Store {
 	return inmem.NewFromObjectWithOpts(data, inmem.OptReturnASTValuesOnRead(true), inmem.OptRoundTripOnWrite(false))
 }
 
-// load makes a generation, or says everything that is wrong.
-func load(ctx context.Context, s source, found []Problem) (*generation, error) {
+// load makes a generation that remembers this many answers per router, or says everything that is wrong.
+func load(ctx context.Context, s source, found []Problem, remember int) (*generation, error) {
 	p, problems, err := s.parse()
 	if err != nil {
 		return nil, err
@@ -260,6 +263,8 @@ func load(ctx context.Context, s source, found []Problem) (*generation, error) {
 	if g.queries, err = p.prepare(ctx, compiler); err != nil {
 		return nil, err
 	}
+	g.cacheability = cacheabilityOf(compiler)
+	g.memories = memoriesFor(g.cacheability, remember)
 	g.activated = time.Now()
 	return g, nil
 }

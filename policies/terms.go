@@ -32,13 +32,17 @@ func newWords() *words {
 	for i := range 16 {
 		h := [4]bool{i&1 > 0, i&2 > 0, i&4 > 0, i&8 > 0}
 		o := w.object(4)
-		o.bool("readOnlyHint", h[0])
-		o.bool("destructiveHint", h[1])
-		o.bool("idempotentHint", h[2])
-		o.bool("openWorldHint", h[3])
+		o.hints(h)
 		w.hints[h] = o.term()
 	}
 	return w
+}
+
+func (o *object) hints(h [4]bool) {
+	o.bool("readOnlyHint", h[0])
+	o.bool("destructiveHint", h[1])
+	o.bool("idempotentHint", h[2])
+	o.bool("openWorldHint", h[3])
 }
 
 func (w *words) term(text string) *ast.Term {
@@ -48,14 +52,21 @@ func (w *words) term(text string) *ast.Term {
 	return ast.StringTerm(text)
 }
 
-// object begins an object of about n members.
+// object begins a document of about n members, for an evaluation.
 func (w *words) object(n int) object { return object{words: w, pairs: make([][2]*ast.Term, 0, n)} }
 
 // object collects the members of one object. What is not known is left out: an absent fact makes a condition
-// fail, while null would compare (null < 0 is true in Rego).
+// fail, while null would compare (null < 0 is true in Rego). An object makes OPA terms, or, with a sieve, it writes
+// the wanted ones of its members into a key (sieve.go), so that input.go is the only description of both.
 type object struct {
 	words *words
+	name  string // in its parent
 	pairs [][2]*ast.Term
+
+	sieve *sieve     // nil: make terms
+	want  *inputTree // what the sieve wants of this object; nil = nothing
+	from  int        // where this object begins in the sieve's bytes, with its name,
+	begun int        // and without
 }
 
 func (o *object) set(key string, value *ast.Term) {
@@ -64,13 +75,23 @@ func (o *object) set(key string, value *ast.Term) {
 
 // text leaves "" out.
 func (o *object) text(key, value string) {
-	if value != "" {
+	switch {
+	case value == "":
+	case o.sieve == nil:
 		o.set(key, o.words.term(value))
+	case o.taken(key) != nil:
+		o.sieve.text(value)
 	}
 }
 
 // list writes an empty list for nil: there are none, and that is known.
 func (o *object) list(key string, values []string) {
+	if o.sieve != nil {
+		if o.taken(key) != nil {
+			o.sieve.texts(values)
+		}
+		return
+	}
 	terms := make([]*ast.Term, len(values))
 	for i, v := range values {
 		terms[i] = o.words.term(v)
@@ -85,10 +106,22 @@ func (o *object) listIfAny(key string, values []string) {
 	}
 }
 
-func (o *object) bool(key string, value bool) { o.set(key, ast.InternedTerm(value)) }
+func (o *object) bool(key string, value bool) {
+	switch {
+	case o.sieve == nil:
+		o.set(key, ast.InternedTerm(value))
+	case o.taken(key) != nil:
+		o.sieve.bool(value)
+	}
+}
 
 func (o *object) number(key string, value int64) {
-	o.set(key, ast.NumberTerm(json.Number(strconv.FormatInt(value, 10))))
+	switch {
+	case o.sieve == nil:
+		o.set(key, ast.NumberTerm(json.Number(strconv.FormatInt(value, 10))))
+	case o.taken(key) != nil:
+		o.sieve.integer(value)
+	}
 }
 
 // time writes Unix seconds and leaves the zero time out.
@@ -103,6 +136,12 @@ func (o *object) free(key string, value map[string]any) error {
 	if value == nil {
 		return nil
 	}
+	if o.sieve != nil {
+		if err := o.sift(key, value); err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+		return nil
+	}
 	t, err := termOf(value, 0)
 	if err != nil {
 		return fmt.Errorf("%s: %w", key, err)
@@ -111,14 +150,31 @@ func (o *object) free(key string, value map[string]any) error {
 	return nil
 }
 
-func (o *object) nested(key string, child object) {
-	if len(child.pairs) > 0 {
-		o.set(key, child.term())
+// child begins an object of about n members in this one; close ends it.
+func (o *object) child(key string, n int) object {
+	if o.sieve != nil {
+		return o.sieveChild(key)
+	}
+	return object{words: o.words, name: key, pairs: make([][2]*ast.Term, 0, n)}
+}
+
+// needs tells whether anybody looks at a member, where making its value takes time.
+func (o *object) needs(key string) bool {
+	return o.sieve == nil || o.want.takes(key)
+}
+
+// close ends a child. An empty one is left out.
+func (o *object) close(child object) {
+	switch {
+	case o.sieve != nil:
+		child.sieveClose()
+	case len(child.pairs) > 0:
+		o.set(child.name, child.term())
 	}
 }
 
-func (o object) term() *ast.Term  { return ast.ObjectTerm(o.pairs...) }
-func (o object) value() ast.Value { return ast.NewObject(o.pairs...) }
+func (o *object) term() *ast.Term  { return ast.ObjectTerm(o.pairs...) }
+func (o *object) value() ast.Value { return ast.NewObject(o.pairs...) }
 
 // Bounds of values from outside. The decision endpoint bounds the whole request before.
 const (
@@ -140,7 +196,7 @@ func termOf(v any, depth int) (*ast.Term, error) {
 	case string:
 		return ast.StringTerm(v), nil
 	case json.Number:
-		return numberOf(v)
+		return ast.NumberTerm(v), checkNumber(v)
 	case map[string]any:
 		pairs := make([][2]*ast.Term, 0, len(v))
 		for key, member := range v {
@@ -165,19 +221,19 @@ func termOf(v any, depth int) (*ast.Term, error) {
 	return nil, fmt.Errorf("a value of type %T cannot be decided on; numbers must be json.Number", v)
 }
 
-// numberOf bounds a number: comparing 1e999999999 exactly would take gigabytes.
-func numberOf(n json.Number) (*ast.Term, error) {
+// checkNumber bounds a number: comparing 1e999999999 exactly would take gigabytes.
+func checkNumber(n json.Number) error {
 	text := string(n)
 	if len(text) > maxNumberLength {
-		return nil, errors.New("a number is too long")
+		return errors.New("a number is too long")
 	}
 	if i := strings.IndexAny(text, "eE"); i >= 0 {
 		if e, err := strconv.Atoi(text[i+1:]); err != nil || e > maxExponent || e < -maxExponent {
-			return nil, errors.New("a number is out of range")
+			return errors.New("a number is out of range")
 		}
 	}
 	if !json.Valid([]byte(text)) {
-		return nil, errors.New("a number is malformed")
+		return errors.New("a number is malformed")
 	}
-	return ast.NumberTerm(n), nil
+	return nil
 }

@@ -19,8 +19,13 @@ const (
 
 func kinds() []kind { return []kind{kindClients, kindScopes, kindTools, kindAccess} }
 
-// query is the one entrypoint of a kind.
-func (k kind) query() string { return "data.mcp.authz." + string(k) + ".decision" }
+// query is the entrypoint of a kind that the engine asks.
+func (k kind) query() string {
+	if k == kindTools {
+		return "data.mcp.authz.tools.judgement" // the login is compared in Go, so that the answer can be remembered
+	}
+	return "data.mcp.authz." + string(k) + ".decision"
+}
 
 // ruleForm is how a rule must be written.
 type ruleForm string

@@ -16,6 +16,9 @@ type MetricsConfig struct {
 	Commits  func() float64 // storage: commits so far
 	Groups   func() float64 // storage: fsynced groups of commits so far
 	Revision func() string  // policies: the active revision
+
+	// policies: questions answered from memory, evaluated, and evaluated because the answer changes with time
+	Cache func() (hits, misses, notCacheable uint64)
 }
 
 // Metrics counts what happens, in a registry of its own. Its labels never hold client ids or anything else that
@@ -64,6 +67,12 @@ func NewMetrics(cfg MetricsConfig) *Metrics {
 		m.registry.MustRegister(revisionInfo{
 			prometheus.NewDesc("portcullis_policy_info", "The active policy revision; the value is always 1.", []string{"revision"}, nil),
 			cfg.Revision,
+		})
+	}
+	if cfg.Cache != nil {
+		m.registry.MustRegister(cacheCounters{
+			prometheus.NewDesc("portcullis_policy_questions_total", "Questions to the policies by how the cache answered.", []string{"cache"}, nil),
+			cfg.Cache,
 		})
 	}
 	return m
@@ -135,4 +144,19 @@ func (r revisionInfo) Describe(ch chan<- *prometheus.Desc) { ch <- r.desc }
 
 func (r revisionInfo) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(r.desc, prometheus.GaugeValue, 1, r.revision())
+}
+
+// cacheCounters are the three counters of the decision cache, read at once.
+type cacheCounters struct {
+	desc  *prometheus.Desc
+	count func() (hits, misses, notCacheable uint64)
+}
+
+func (c cacheCounters) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
+
+func (c cacheCounters) Collect(ch chan<- prometheus.Metric) {
+	hits, misses, notCacheable := c.count()
+	ch <- prometheus.MustNewConstMetric(c.desc, prometheus.CounterValue, float64(hits), "hit")
+	ch <- prometheus.MustNewConstMetric(c.desc, prometheus.CounterValue, float64(misses), "miss")
+	ch <- prometheus.MustNewConstMetric(c.desc, prometheus.CounterValue, float64(notCacheable), "not_cacheable")
 }

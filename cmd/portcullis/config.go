@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"portcullis/policies"
 )
 
 // Config is the whole configuration: one YAML file, the environment over it, flags over that. This package alone
@@ -50,6 +52,7 @@ type TLSConfig struct {
 type PolicyConfig struct {
 	Deadline time.Duration `yaml:"deadline"`
 	Defaults string        `yaml:"defaults"` // "on" or "none"
+	Cache    int64         `yaml:"cache"`    // answers remembered for each kind of question; 0 = none
 }
 
 // ResourceConfig is one protected MCP server.
@@ -154,7 +157,7 @@ func defaultConfig() Config {
 		AdminListen:  "127.0.0.1:9090",
 		AdminSocket:  "portcullis.sock",
 		Database:     "portcullis.db",
-		Policy:       PolicyConfig{Deadline: 50 * time.Millisecond, Defaults: "on"},
+		Policy:       PolicyConfig{Deadline: policies.DefaultDeadline, Defaults: "on", Cache: policies.DefaultCache},
 		CIMD:         CIMDConfig{MaxBytes: 64 << 10},
 		Registration: RegistrationConfig{Mode: "off"},
 		Tokens: TokensConfig{AccessTTL: 10 * time.Minute, RefreshIdle: 720 * time.Hour,

@@ -166,6 +166,9 @@ func checkLifetimes(c *Config, r *report) {
 	if d := c.Policy.Deadline; d < time.Millisecond || d > 10*time.Second {
 		r.at("policy.deadline", "policy.deadline must be from 1ms to 10s")
 	}
+	if n := c.Policy.Cache; n < 0 || n > 1_000_000 {
+		r.at("policy.cache", "policy.cache must be from 0 (nothing is remembered) to 1000000 answers")
+	}
 }
 
 func checkCIMD(c *Config, r *report) {

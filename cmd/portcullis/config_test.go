@@ -135,6 +135,7 @@ func TestOneFaultIsOneMessage(t *testing.T) {
 		{"policies that are not there", head + "policies: ./nowhere\n", "2:11 policies: "},
 		{"a duration without unit", head + "tokens: {reuse_grace: 5}\n", "2:23 tokens.reuse_grace must be a duration"},
 		{"a negative duration", head + "tokens: {reuse_grace: -5m}\n", "2:23 tokens.reuse_grace must not be negative"},
+		{"a cache of less than nothing", head + "policy: {cache: -1}\n", "2:17 policy.cache must be from 0 (nothing is remembered) to 1000000 answers"},
 		{"access_ttl too short", head + "tokens: {access_ttl: 59s}\n", "2:22 tokens.access_ttl must be from 1m to 30m"},
 		{"absolute shorter than idle", head + "tokens: {refresh_idle: 2h, refresh_absolute: 1h}\n", "2:46 tokens.refresh_absolute"},
 		{"an unknown registration mode", head + "registration: {mode: closed}\n", "2:22 registration.mode must be one of off, open, token"},

@@ -68,6 +68,11 @@ func (a *app) policyCheck(dir string) error {
 		for _, p := range report.Warnings {
 			fmt.Fprintln(a.stdout, "warning:", p)
 		}
+		for _, c := range report.Cache {
+			for _, p := range c.Obstacles {
+				fmt.Fprintf(a.stdout, "note: %s (answers about %s are evaluated each time)\n", p, c.Kind)
+			}
+		}
 		_, err = fmt.Fprintf(a.stdout, "%d files, %d problems, %d warnings\n", report.Files, len(report.Problems), len(report.Warnings))
 	}
 	if err == nil && len(report.Problems) > 0 {

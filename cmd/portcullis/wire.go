@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -50,7 +51,7 @@ func wire(ctx context.Context, c Config) (p *parts, err error) {
 		return nil, err
 	}
 	p.engine, err = policies.New(ctx, policies.Config{Dir: string(c.Policies), Defaults: c.Policy.Defaults == "on", Deadline: c.Policy.Deadline,
-		Catalogue: p.catalogue.Resources(), Log: c.log})
+		Cache: cmp.Or(int(c.Policy.Cache), -1), Catalogue: p.catalogue.Resources(), Log: c.log})
 	if err != nil {
 		return nil, badConfig("policies do not load:\n%w", err)
 	}
@@ -68,6 +69,10 @@ func wire(ctx context.Context, c Config) (p *parts, err error) {
 		Commits:  func() float64 { return float64(p.store.Stats().Commits) },
 		Groups:   func() float64 { return float64(p.store.Stats().Groups) },
 		Revision: func() string { return p.engine.Status().Revision },
+		Cache: func() (hits, misses, notCacheable uint64) {
+			s := p.engine.CacheStats()
+			return s.Hits, s.Misses, s.NotCacheable
+		},
 	})
 	p.public, err = server.New(server.Config{Issuer: c.Issuer, Endpoints: endpoints, Hosts: c.Hosts, TrustedProxies: c.TrustedProxies, Log: c.log, Metrics: metrics})
 	if err != nil {

@@ -11,12 +11,23 @@ import data.mcp.authz.shape
 # METADATA
 # description: The answer for one call.
 # entrypoint: true
-decision := {
+decision := object.union(judgement, {
 	"allow": _allow,
+	"require_authn": _unmet_authn,
+})
+
+# METADATA
+# description: >-
+#   The answer before the age of the login is looked at: require_authn holds met requirements, too, and allow
+#   says nothing about them. It does not change with time unless a package reads the clock. The server asks for this
+#   one, so that it can remember the answer, and compares the login itself.
+# entrypoint: true
+judgement := {
+	"allow": _judged,
 	"reasons": _reasons,
 	"required_scopes": _required_scopes,
 	"missing_scopes": _missing_scopes,
-	"require_authn": _unmet_authn,
+	"require_authn": _login_requirements,
 	"obligations": _obligations,
 	"ttl_seconds": _ttl_seconds,
 }
@@ -24,9 +35,15 @@ decision := {
 default _allow := false
 
 _allow if {
+	_judged
+	count(_unmet_authn) == 0
+}
+
+default _judged := false
+
+_judged if {
 	count(_reasons) == 0
 	count(_missing_scopes) == 0
-	count(_unmet_authn) == 0
 }
 
 _reasons := _denials if {
@@ -83,8 +100,10 @@ _missing_scopes contains scope if {
 	not mcp.has_scope(scope)
 }
 
+_login_requirements contains requirement if some requirement in data.policy.tools[_].require_authn
+
 _unmet_authn contains requirement if {
-	some requirement in data.policy.tools[_].require_authn
+	some requirement in _login_requirements
 	not _met(requirement)
 }
 
