@@ -278,7 +278,7 @@ func TestDocumentIsFetchedAgainWhenItsFreshnessEnds(t *testing.T) {
 }
 
 func TestLastValidCopyServesWhileTheFetchFails(t *testing.T) {
-	for name, break_ := range map[string]func(h *documentHost){
+	for name, spoil := range map[string]func(h *documentHost){
 		"host gives 500":         func(h *documentHost) { h.serve(1, "", ":status", "500") },
 		"host gives a page":      func(h *documentHost) { h.serve(1, "<html>", "Content-Type", "text/html") },
 		"document became wrong":  func(h *documentHost) { h.serve(1, h.document(2)) },
@@ -292,7 +292,7 @@ func TestLastValidCopyServesWhileTheFetchFails(t *testing.T) {
 			good, err := h.resolve(1, oauth.Fresh)
 			must(t, err)
 			h.outdate(1, time.Hour)
-			break_(h)
+			spoil(h)
 			if c, err := h.resolve(1, 2*time.Hour); err != nil || c.Digest != good.Digest {
 				t.Errorf("within two hours: %v", err)
 			}
