@@ -39,7 +39,7 @@ func TestAnswers(t *testing.T) {
 	}{
 		"json":                    {reply(200, "application/json; charset=utf-8", `{}`), ""},
 		"json by another name":    {reply(200, "application/client-metadata+json", `{}`), ""},
-		"M4 redirect":             {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x", 302) }, ReasonRedirect},
+		"M4 redirect":             {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x", http.StatusFound) }, ReasonRedirect},
 		"M6 204":                  {reply(204, "application/json", ""), ReasonStatus},
 		"M6 206":                  {reply(206, "application/json", "{}"), ReasonStatus},
 		"M6 404":                  {reply(404, "application/json", "{}"), ReasonStatus},

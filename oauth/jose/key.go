@@ -58,10 +58,11 @@ func ParsePrivate(data []byte) (*Key, error) {
 	if err := parsed.Raw(&stored); err != nil {
 		return nil, fmt.Errorf("a signing key must be a private EC key: %w", err)
 	}
-	if stored.Curve != elliptic.P256() || stored.D == nil || stored.D.BitLen() > 256 {
+	private, ok := parsed.(jwk.ECDSAPrivateKey)
+	if !ok || stored.Curve != elliptic.P256() || len(private.D()) > 32 {
 		return nil, errors.New("a signing key must be a private EC key on P-256")
 	}
-	raw, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), stored.D.FillBytes(make([]byte, 32)))
+	raw, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), leftPadded(private.D(), 32))
 	if err != nil {
 		return nil, fmt.Errorf("a signing key must be a private EC key on P-256: %w", err)
 	}
@@ -69,6 +70,11 @@ func ParsePrivate(data []byte) (*Key, error) {
 		return nil, errors.New("the public half of the signing key does not belong to its private half")
 	}
 	return newKey(raw)
+}
+
+// leftPadded is the number with zeros in front, as many as make it n bytes long.
+func leftPadded(number []byte, n int) []byte {
+	return append(make([]byte, n-len(number), n), number...)
 }
 
 func newKey(raw *ecdsa.PrivateKey) (*Key, error) {
