@@ -92,8 +92,7 @@ func adminRoute(log *slog.Logger, do func(context.Context, *http.Request, userBo
 // maxSocketPath is the longest path that every system takes for a Unix socket.
 const maxSocketPath = 103
 
-// listenSocket makes the admin socket, readable by us alone. A socket that a dead server left behind is replaced; the
-// database's lock has made sure that no other server lives.
+// listenSocket makes the admin socket, readable by us alone. A socket that a dead server left behind is replaced.
 func listenSocket(path string) (net.Listener, error) {
 	if len(path) > maxSocketPath {
 		return nil, badConfig("admin_socket: %s is longer than the %d bytes that a socket's path may have; choose a shorter one", path, maxSocketPath)
@@ -101,6 +100,10 @@ func listenSocket(path string) (net.Listener, error) {
 	if info, err := os.Lstat(path); err == nil {
 		if info.Mode().Type() != os.ModeSocket {
 			return nil, badConfig("admin_socket: %s exists and is no socket", path)
+		}
+		if conn, err := net.Dial("unix", path); err == nil {
+			conn.Close()
+			return nil, badConfig("admin_socket: another server answers on %s; give each server its own", path)
 		}
 		if err := os.Remove(path); err != nil {
 			return nil, err

@@ -6,10 +6,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -18,21 +16,17 @@ import (
 // quiet is how long the policy folder must rest before it is read: an editor or a checkout writes many files.
 const quiet = 200 * time.Millisecond
 
-// reloader calls reload for every cause of a new policy generation: a change in the folder, SIGHUP, a change of the
-// catalogue. One at a time, so that the last cause wins.
+// reloader calls reload for every cause of a new policy generation: a change in the folder, or SIGHUP. One at a time, so that
+// the last cause wins. (The catalogue comes from the configuration file and changes with a restart only.)
 type reloader struct {
-	folder    string          // "" = there is none to watch
-	catalogue <-chan struct{} // the catalogue has changed
-	reload    func(context.Context) error
-	log       *slog.Logger
+	folder string           // "" = there is none to watch
+	hangup <-chan os.Signal // SIGHUP
+	reload func(context.Context) error
+	log    *slog.Logger
 }
 
 // run goes on until ctx ends. A reload that fails changes nothing and is not tried again before the next cause.
 func (r *reloader) run(ctx context.Context) error {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
-
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
 		return err
@@ -65,10 +59,8 @@ func (r *reloader) run(ctx context.Context) error {
 			rest.Reset(quiet)
 		case <-rest.C:
 			r.try(ctx, "files")
-		case <-hangup:
+		case <-r.hangup:
 			r.try(ctx, "SIGHUP")
-		case <-r.catalogue:
-			r.try(ctx, "catalogue")
 		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -55,10 +57,14 @@ func (a *app) serve(ctx context.Context, config Config) error {
 	for _, w := range config.warnings {
 		fmt.Fprintln(a.stderr, "warning:", w)
 	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP) // from the very start, or one that comes early would end the program
+	defer signal.Stop(hangup)
 	parts, err := wire(ctx, config)
 	if err != nil {
 		return err
 	}
+	parts.hangup = hangup
 	listeners, err := listen(&config)
 	if err != nil {
 		return errors.Join(err, parts.store.Close())
@@ -165,7 +171,7 @@ func (p *parts) servers() (public, admin, socket *http.Server) {
 
 // watch reloads policies and certificate whenever there is cause.
 func (p *parts) watch(ctx context.Context) error {
-	r := &reloader{folder: string(p.config.Policies), reload: p.reload, log: p.config.log}
+	r := &reloader{folder: string(p.config.Policies), hangup: p.hangup, reload: p.reload, log: p.config.log}
 	return r.run(ctx)
 }
 

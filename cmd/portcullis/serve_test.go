@@ -50,6 +50,15 @@ func TestFaultsThatShowAtTheStartAreConfigurationFaults(t *testing.T) {
 		{"a socket path that is too long", func(t *testing.T, dir string) string {
 			return "admin_socket: /tmp/" + strings.Repeat("x", 100) + "\n"
 		}, "admin_socket: "},
+		{"the socket of another server", func(t *testing.T, dir string) string {
+			path := filepath.Join(filepath.Dir(site(t, "")), "other.sock")
+			l, err := net.Listen("unix", path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { l.Close() })
+			return "admin_socket: " + path + "\n"
+		}, "another server answers on"},
 		{"a file where the socket should be", func(t *testing.T, dir string) string {
 			write(t, filepath.Join(dir, "notes"), "important", 0o600)
 			return "admin_socket: " + filepath.Join(dir, "notes") + "\n"

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net/http"
+	"os"
 	"sync/atomic"
 
 	"portcullis/oauth"
@@ -24,6 +25,7 @@ type parts struct {
 	public      http.Handler
 	admin       http.Handler
 	certificate atomic.Pointer[tls.Certificate] // nil = no TLS
+	hangup      <-chan os.Signal                // a reload is asked for; nil = never
 	draining    atomic.Bool
 }
 
