@@ -39,6 +39,7 @@ func TestDecisions(t *testing.T) {
 		"policy denies before scope":       {little, "transfer", `{"amount":5000}`, false, "limit_exceeded"},
 		"a scope that can be had":          {little, "transfer", `{"amount":5}`, false, "insufficient_scope"},
 		"a scope that cannot be had":       {little, "salaries", `{}`, false, "scope_not_available"},
+		"of two scopes one can be had":     {little, "bonus", `{}`, false, "scope_not_available"},
 		"C17 a token for another server":   {foreign, "calendar_list", `{}`, false, "invalid_token"},
 		"I3 garbage":                       {"garbage", "calendar_list", `{}`, false, "invalid_token"},
 		"J5 alg none":                      {unsigned(all), "calendar_list", `{}`, false, "invalid_token"},

@@ -221,3 +221,29 @@ func writeCertificate(t *testing.T, dir string) *x509.CertPool {
 	pool.AppendCertsFromPEM(certificate)
 	return pool
 }
+
+// F18: passwords are slow to check on purpose, so a storm of logins is turned away and not queued without end.
+func TestALoginStormIsTurnedAway(t *testing.T) {
+	t.Parallel()
+	s := start(t, "main.yaml", nil)
+	var browsers []*browser
+	var forms []*answer
+	for range 60 {
+		b := s.browser(t)
+		browsers, forms = append(browsers, b), append(forms, b.get("/ui/login").want(200))
+	}
+	var wait sync.WaitGroup
+	answers := make([]*answer, len(forms))
+	for i, page := range forms {
+		wait.Go(func() {
+			answers[i] = browsers[i].post("/ui/login", url.Values{"username": {fmt.Sprintf("nobody-%d", i)}, "password": {"guess"}, "form_token": {page.field("form_token")}})
+		})
+	}
+	wait.Wait()
+	for _, a := range answers {
+		if a.status != 403 && a.status != 429 || a.status == 429 && a.header.Get("Retry-After") == "" {
+			t.Errorf("%d %v", a.status, a.header)
+		}
+	}
+	s.browser(t).tokens(ask())
+}

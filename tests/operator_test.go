@@ -280,3 +280,57 @@ func TestAClientThatVanishesFromTheFileIsOut(t *testing.T) {
 	}
 	b.refresh("cli", stays.text("refresh_token")).want(200)
 }
+
+// X8: what holds secrets is readable by its owner only.
+func TestFilesAreTheOwnersAlone(t *testing.T) {
+	t.Parallel()
+	s := start(t, "main.yaml", nil)
+	for _, name := range []string{"portcullis.db", "portcullis.db-wal", "portcullis.key", "admin.sock"} {
+		info, err := os.Stat(filepath.Join(s.dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s has mode %v", name, info.Mode())
+		}
+	}
+}
+
+// G1, G2: a rule that fails denies, and the caller learns no more than that.
+func TestAFailingRuleDenies(t *testing.T) {
+	t.Parallel()
+	s := prepare(t, "main.yaml", nil)
+	rule := "package policy.tools.broken\n\ndeny contains \"big\" if to_number(input.tool.arguments.day) > 5\n"
+	if err := os.WriteFile(filepath.Join(s.dir, "policies/policy/tools/broken.rego"), []byte(rule), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.run()
+	b := s.browser(t)
+	token := b.tokens(ask()).text("access_token")
+	b.decide(token, "calendar_list", `{"day":"4"}`).wantDecision(true, "allowed")
+	b.decide(token, "calendar_list", `{"day":"6"}`).wantDecision(false, "denied")
+	a := b.decide(token, "calendar_list", `{"day":"monday"}`).wantDecision(false, "policy_error")
+	if strings.Contains(a.body, "to_number") || strings.Contains(a.body, "rego") {
+		t.Errorf("the answer tells about the rule: %s", a.body)
+	}
+}
+
+// The demo stays on this computer, and nothing of it can be served for real.
+func TestTheDemoIsNoServer(t *testing.T) {
+	t.Parallel()
+	for _, listen := range []string{"0.0.0.0:0", ":0", "[::]:0", "192.0.2.1:8080", "example.com:8080"} {
+		if _, errs, code := runProgram(t, "", "demo", "--once", "--listen", listen); code != 2 {
+			t.Errorf("demo --listen %s: exit %d %s", listen, code, errs)
+		}
+	}
+	data := filepath.Join(t.TempDir(), "demo")
+	out, errs, code := runProgram(t, "", "demo", "--once", "--data", data, "--listen", freeAddress(t))
+	if code != 0 || !strings.Contains(out, "every step came out as it should") {
+		t.Fatalf("demo --once: exit %d\n%s%s", code, out, errs)
+	}
+	s := prepare(t, "main.yaml", nil)
+	_, errs, code = s.command("serve", "--database", filepath.Join(data, "portcullis.db"))
+	if code != 78 || !strings.Contains(errs, "demo") {
+		t.Errorf("serve with the demo's database: exit %d %s", code, errs)
+	}
+}

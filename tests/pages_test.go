@@ -81,6 +81,23 @@ func TestCookies(t *testing.T) {
 			}
 		}
 	})
+	t.Run("U15 the session of before ends with a new login", func(t *testing.T) {
+		b := s.browser(t)
+		b.authorize(ask())
+		home, err := url.Parse(s.issuer + "/ui/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		thief := s.browser(t)
+		thief.client.Jar.SetCookies(home, b.client.Jar.Cookies(home))
+		thief.get("/ui/account").want(200)
+		time.Sleep(1100 * time.Millisecond) // logins are known to the second
+		page, path := b.begin(ask(with("prompt", "login")))
+		b.login(page, path, "alice").want(200)
+		if a := thief.get("/ui/account"); a.status == 200 {
+			t.Error("the old session id still opens the account")
+		}
+	})
 }
 
 // U3, U4, U6: a form counts only with the cookie of the browser that began, its session and its own token, and once.

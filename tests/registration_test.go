@@ -149,6 +149,9 @@ func TestPrivateUseSchemesNeedThePolicysWord(t *testing.T) {
 	if got := other.text("redirect_uris"); strings.Contains(got, "evil") || !strings.Contains(got, "localhost:8787") {
 		t.Errorf("AS-73: of another scheme's request is left %s", got)
 	}
+	for _, uri := range []string{"javascript:alert(1)", "data:text/html,x"} {
+		b.register(`{"client_name":"x","token_endpoint_auth_method":"none","redirect_uris":["`+uri+`"]}`).wantError(400, "invalid_redirect_uri")
+	}
 	b.get("/authorize?" + ask(func(q *request) {
 		q.client, q.redirect = a.text("client_id"), "cursor://anysphere.cursor-mcp/oauth/callback/x"
 	}).params().Encode()).wantPage(400)
