@@ -130,14 +130,19 @@ func (e *AccountEndpoint) ChangePassword(ctx context.Context, b Browser, formTok
 		return SlowDown.Errorf("too many logins for this account at the same time; try again in a few seconds").After(5 * time.Second)
 	}
 	defer done()
-	if _, err := e.cfg.Login.prove(ctx, b, user.Name, old); err != nil {
+	proven, err := e.cfg.Login.prove(ctx, b, user.Name, old)
+	if err != nil {
 		return err
 	}
 	hash, err := e.cfg.Login.passwords.hash(ctx, new)
 	if err != nil {
 		return err
 	}
-	user.PasswordHash = hash
 	ev := e.cfg.Login.event(ctx, user, EventPasswordChanged, OutcomeOK, "")
-	return e.cfg.Ledger.Commit(ctx, SaveUser{*user}, EndSessions{UserID: user.ID, Except: HashSecret(b.SessionID)}, ev)
+	session := HashSecret(b.SessionID)
+	err = e.cfg.Ledger.Commit(ctx, SetPassword{UserID: user.ID, Hash: hash, OldHash: proven.PasswordHash, Session: session}, EndSessions{UserID: user.ID, Except: session}, ev)
+	if errors.Is(err, ErrConflict) {
+		return LoginRequired.Errorf("the account was changed meanwhile; log in again")
+	}
+	return err
 }

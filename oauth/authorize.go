@@ -5,6 +5,8 @@ import (
 	"crypto/subtle"
 	"errors"
 	"net/url"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -59,7 +61,10 @@ type Begun struct {
 // Begin checks client and redirect URI of an authorization request and stores it as an interaction. An error is for
 // a page of ours, never for a redirect; everything else that is wrong with the request waits until the person has logged in.
 func (e *AuthorizationEndpoint) Begin(ctx context.Context, form url.Values, b Browser) (Begun, error) {
-	params := withoutEmpty(form)
+	params, err := readParams(form)
+	if err != nil {
+		return Begun{}, err
+	}
 	client, _, err := e.client(ctx, params, Fresh)
 	if err != nil {
 		return Begun{}, err
@@ -80,15 +85,32 @@ func (e *AuthorizationEndpoint) Begin(ctx context.Context, form url.Values, b Br
 	return Begun{InteractionID: i.ID, BrowserID: browserID}, nil
 }
 
-// withoutEmpty treats a parameter without a value as omitted (OAuth 2.1 §3.1).
-func withoutEmpty(form url.Values) url.Values {
-	out := url.Values{}
-	for name, values := range form {
-		if v := nonEmpty(values); len(v) > 0 {
-			out[name] = v
+// knownParams are the parameters that this endpoint reads; the others are ignored (RFC 6749 §3.1) and not stored.
+func knownParams() []string {
+	return []string{"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "resource", "code_challenge",
+		"code_challenge_method", "prompt", "max_age", "acr_values", "login_hint", "request", "request_uri"}
+}
+
+// maxStoredParams bounds what a stranger can make us store, in bytes. A URL of that length is refused too.
+const maxStoredParams = 8 << 10
+
+// readParams keeps what is known and treats a parameter without a value as omitted (OAuth 2.1 §3.1).
+func readParams(form url.Values) (url.Values, error) {
+	out, size := url.Values{}, 0
+	for _, name := range knownParams() {
+		v := nonEmpty(form[name])
+		if len(v) == 0 {
+			continue
+		}
+		out[name] = v
+		for _, one := range v {
+			size += len(one)
 		}
 	}
-	return out
+	if size > maxStoredParams {
+		return nil, InvalidRequest.Errorf("the authorization request is longer than %d bytes", maxStoredParams).For("request_too_long")
+	}
+	return out, nil
 }
 
 // client proves client and redirect target of a request. It runs on every leg.
@@ -138,8 +160,8 @@ func (i *Interaction) sameBrowser(b Browser) error {
 	return nil
 }
 
-func (i *Interaction) sameForm(token string) error {
-	if subtle.ConstantTimeCompare([]byte(token), []byte(i.FormToken)) != 1 {
+func sameForm(token, want string) error {
+	if subtle.ConstantTimeCompare([]byte(token), []byte(want)) != 1 {
 		return Forbidden.Errorf("the form is out of date; go back and load the page again").For("form_token")
 	}
 	return nil
@@ -161,7 +183,7 @@ func (e *AuthorizationEndpoint) Resume(ctx context.Context, id string, b Browser
 // Answer takes the person's answer to the consent page and commits grant, code and event. A second click on the same
 // button gets the first one's answer.
 func (e *AuthorizationEndpoint) Answer(ctx context.Context, id string, b Browser, a Answer) (Step, error) {
-	key := string(HashSecret(id + "\x00" + b.ID + "\x00" + b.SessionID + "\x00" + a.FormToken))
+	key := string(HashSecret(strings.Join([]string{id, b.ID, b.SessionID, a.FormToken, strconv.FormatBool(a.Allow), NewScopes(a.Scopes...).String()}, "\x00")))
 	if again, ok := e.answered.Get(key); ok && time.Since(again.at) < codeTTL {
 		return again.step, nil
 	}
@@ -183,9 +205,6 @@ func (e *AuthorizationEndpoint) answer(ctx context.Context, id string, b Browser
 	return settle(ctx, e.cfg.Ledger, func() (Step, []Change, error) {
 		i, err := e.pending(ctx, id, b)
 		if err != nil {
-			return nil, nil, err
-		}
-		if err := i.sameForm(a.FormToken); err != nil {
 			return nil, nil, err
 		}
 		v, err := e.view(ctx, i, b)

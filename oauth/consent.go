@@ -164,10 +164,16 @@ func describable(s string) string {
 	}, s)
 }
 
+// consentToken belongs to the interaction and to the session whose person the page names: another person who logs in
+// meanwhile, in another tab, does not answer it.
+func (v *legView) consentToken() string {
+	return formTokens{[]byte(v.i.FormToken)}.make("consent", string(v.session.Hash))
+}
+
 // page is the consent page.
 func (v *legView) page(p *proposal) ConsentStep {
 	r := p.request.resource
-	step := ConsentStep{FormToken: v.i.FormToken, User: v.user.Name, Client: ViewOf(v.client), Resource: ResourceView{ID: r.ID, Name: r.Name},
+	step := ConsentStep{FormToken: v.consentToken(), LoginToken: v.i.FormToken, User: v.user.Name, Client: ViewOf(v.client), Resource: ResourceView{ID: r.ID, Name: r.Name},
 		Offline: p.granted.Refresh, OfflineFor: v.e.cfg.RefreshAbsolute, AccessFor: p.granted.TTL, RedirectHost: v.target.Host(), Loopback: v.target.Loopback()}
 	for _, name := range p.granted.Scopes {
 		s := consentScope(r, name)
@@ -209,6 +215,9 @@ func withheld(p *proposal) []WithheldScope {
 func (v *legView) answer(ctx context.Context, a Answer) (Step, []Change, error) {
 	if v.session == nil {
 		return v.login(""), nil, nil
+	}
+	if err := sameForm(a.FormToken, v.consentToken()); err != nil {
+		return nil, nil, err
 	}
 	step, p, err := v.propose(ctx)
 	if err != nil || p == nil {

@@ -137,7 +137,7 @@ func TestConsentGrantsOnlyWhatWasTickedAndOffered(t *testing.T) {
 	step, err = w.auth.Answer(w.ctx, id, b, oauth.Answer{FormToken: ask.FormToken, Allow: true, Scopes: []string{"tools:weather.read", "tools:x.read", "*"}})
 	must(t, err)
 	first := w.redirected(step).Get("code")
-	step, err = w.auth.Answer(w.ctx, id, b, oauth.Answer{FormToken: ask.FormToken, Allow: true, Scopes: []string{"tools:weather.read"}})
+	step, err = w.auth.Answer(w.ctx, id, b, oauth.Answer{FormToken: ask.FormToken, Allow: true, Scopes: []string{"tools:weather.read", "tools:x.read", "*"}})
 	must(t, err)
 	if w.redirected(step).Get("code") != first {
 		t.Error("a double click got another code")

@@ -44,7 +44,8 @@ type LoginStep struct {
 
 // ConsentStep asks the person what the client may have.
 type ConsentStep struct {
-	FormToken    string
+	FormToken    string // bound to the session of User
+	LoginToken   string // of the login form for another person
 	User         string // who is logged in
 	Client       ClientView
 	Resource     ResourceView

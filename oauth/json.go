@@ -194,7 +194,14 @@ func syntaxProblem(err error) string {
 	case err == nil:
 		return "this is no JSON"
 	}
-	return "this is no JSON: " + err.Error()
+	// The library's words quote the input, so they are not passed on.
+	switch words := err.Error(); {
+	case strings.Contains(words, "UTF-8"):
+		return "the text is not valid UTF-8"
+	case strings.Contains(words, "surrogate"):
+		return "the text has half of a surrogate pair"
+	}
+	return "this is no JSON"
 }
 
 func wantedJSON(t reflect.Type) string {

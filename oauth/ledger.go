@@ -91,6 +91,12 @@ type (
 	}
 	// SaveUser inserts or replaces a user by id. A name that another user has is a conflict.
 	SaveUser struct{ User User }
+	// SetPassword replaces a password hash. With OldHash it is the person's own change: the stored hash must still be that one, the
+	// user enabled and Session alive, else conflict. Without OldHash it is the operator's, and only the user must exist.
+	SetPassword struct {
+		UserID, Hash, OldHash string
+		Session               []byte
+	}
 	// DisableUser disables a user and ends sessions, grants and families.
 	DisableUser struct {
 		ID, Reason string
@@ -183,6 +189,7 @@ func (SaveSession) change()      {}
 func (EndSession) change()       {}
 func (EndSessions) change()      {}
 func (SaveUser) change()         {}
+func (SetPassword) change()      {}
 func (DisableUser) change()      {}
 func (CountFailure) change()     {}
 func (ForgetFailures) change()   {}

@@ -104,7 +104,7 @@ func (e *LoginEndpoint) checkForm(ctx context.Context, b Browser, f LoginForm) (
 	if err := i.sameBrowser(b); err != nil {
 		return nil, err
 	}
-	return i, i.sameForm(f.FormToken)
+	return i, sameForm(f.FormToken, i.FormToken)
 }
 
 func wrongLogin() *Error {

@@ -32,14 +32,14 @@ func (a *ClientAuthenticator) AuthenticateResource(ctx context.Context, director
 	if len(c.ids) == 0 || len(c.secrets) == 0 || c.secrets[0] == "" || len(c.secrets[0]) > maxSecretBytes {
 		return nil, refuseResource(c.scheme, "resource_credentials_missing")
 	}
-	key := "resource " + c.ids[0] + " " + limitedAddress(ctx)
-	if ok, after := a.failures.Check(key); !ok {
-		return nil, SlowDown.Errorf("too many failed authentications; wait before the next one").For("resource_auth_limited").After(after)
-	}
 	if r := find(); r != nil {
 		return r, nil
 	}
-	a.failures.Allow(key)
+	// The right secret passes whatever strangers behind the same address have tried: a decision point that they can close
+	// denies every call. The limit is on wrong ones, counted by address alone, so that no spelling of a name evades it.
+	if ok, after := a.failures.Allow("resource " + limitedAddress(ctx)); !ok {
+		return nil, SlowDown.Errorf("too many failed authentications; wait before the next one").For("resource_auth_limited").After(after)
+	}
 	return nil, refuseResource(c.scheme, "resource_credentials_wrong")
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -123,7 +124,7 @@ func (e *TokenEndpoint) Token(ctx context.Context, r DirectRequest) (*TokenRespo
 	grant := e.grants[name]
 	switch {
 	case grant == nil:
-		return nil, UnsupportedGrantType.Errorf("this server does not know the grant type %q", cut(name, 80))
+		return nil, UnsupportedGrantType.Errorf("this server does not know that grant type; it knows %s", strings.Join(e.GrantTypes(), ", "))
 	case !client.MayUse(name):
 		return nil, UnauthorizedClient.Errorf("the client is not registered for the grant type %q", name)
 	case grant.ClientAuth() == ClientConfidential && client.Public():
@@ -142,6 +143,10 @@ func (e *TokenEndpoint) try(ctx context.Context, grant GrantType, r TokenRequest
 	decided, err := e.gate.grantScopes(ctx, a.scopeRequest(), a.Ceiling)
 	if err != nil {
 		return nil, nil, a.refused(ctx, decided.Decision, AsError(err))
+	}
+	if a.Stage == StageRefresh && !decided.Refresh { // to answer without rotating would switch the detection of reuse off
+		e := InvalidGrant.Errorf("the policy no longer lets this client refresh; start a new authorization request").For("refresh_denied")
+		return nil, nil, a.refused(ctx, decided.Decision, e)
 	}
 	a.Refresh.Issue = a.Refresh.Issue && decided.Refresh
 	out, minted, err := e.cfg.Issuer.Mint(a, decided)

@@ -44,7 +44,7 @@ func (f *face) showLoginAgain(c *gin.Context, id string, status int, username, a
 	case oauth.LoginStep:
 		view = interactionLogin(id, path, s)
 	case oauth.ConsentStep:
-		view = loginView{Action: path + "/login", Cancel: path, FormToken: s.FormToken, Client: s.Client, Resource: s.Resource}
+		view = loginView{Action: path + "/login", Cancel: path, FormToken: s.LoginToken, Client: s.Client, Resource: s.Resource}
 	default:
 		f.showStep(c, id, step)
 		return

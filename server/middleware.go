@@ -71,12 +71,15 @@ func (f *face) logAccess(c *gin.Context) {
 		slog.Duration("took", time.Since(start)), slog.Int("bytes", max(c.Writer.Size(), 0)),
 		slog.String("ip", c.ClientIP()), slog.String("request_id", requestID(c)),
 	}
-	level := slog.LevelInfo
+	level, reason := slog.LevelInfo, ""
 	if kept, ok := c.Get(keyFailure); ok {
 		e := kept.(*oauth.Error)
-		attrs = append(attrs, slog.String("reason", e.ReasonOrCode()), slog.String("error", e.Error()))
+		reason = e.ReasonOrCode()
+		attrs = append(attrs, slog.String("reason", reason), slog.String("error", e.Error()))
 	}
 	switch {
+	case status == http.StatusServiceUnavailable && strings.HasPrefix(reason, "cimd_"):
+		level = slog.LevelWarn // a stranger's document, not a fault of ours
 	case status >= http.StatusInternalServerError:
 		level = slog.LevelError
 	case status < http.StatusBadRequest && quietRoute(route):

@@ -51,6 +51,12 @@ func TestForwardedAddressOnlyFromTrustedProxies(t *testing.T) {
 	if got.IP != "203.0.113.9" {
 		t.Errorf("ip %q", got.IP)
 	}
+	for _, forwarded := range []string{"", "8.8.8.8:5555", "bogus, 192.0.2.1"} { // none of them can be used
+		do(h, "GET", "/x", "", "X-Forwarded-For", forwarded, "X-Real-IP", "6.6.6.6")
+		if got.IP == "6.6.6.6" {
+			t.Errorf("X-Real-IP was believed beside X-Forwarded-For %q", forwarded)
+		}
+	}
 }
 
 func TestPanicBecomesJSONWithRequestID(t *testing.T) {

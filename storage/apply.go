@@ -49,6 +49,8 @@ func apply(t *tx, change oauth.Change) error {
 		return endSessions(t, c)
 	case oauth.SaveUser:
 		return saveUser(t, &c.User)
+	case oauth.SetPassword:
+		return setPassword(t, c)
 	case oauth.DisableUser:
 		return disableUser(t, c)
 	case oauth.CountFailure:

@@ -10,7 +10,8 @@ const clientColumns = `c.id, c.name, c.registration, c.source, c.redirect_uris, 
 	c.scope, c.ceiling, c.client_uri, c.software_id, c.digest, c.created_at, c.last_used_at, c.expires_at, c.fetched_at, c.fresh_until,
 	c.disabled, c.document`
 
-// saveClient keeps the first created_at, and the last use unless a newer one is given.
+// saveClient keeps the first created_at, and the last use unless a newer one is given. A client that registers itself anew stays
+// disabled if it was.
 func saveClient(t *tx, c *oauth.Client) error {
 	t.clients = append(t.clients, c.ID)
 	return t.run(`INSERT INTO clients (id, name, registration, source, redirect_uris, auth_methods, grant_types, secret_hashes,
@@ -22,7 +23,7 @@ func saveClient(t *tx, c *oauth.Client) error {
 			software_id = excluded.software_id, digest = excluded.digest,
 			last_used_at = CASE WHEN excluded.last_used_at > clients.last_used_at THEN excluded.last_used_at ELSE clients.last_used_at END,
 			expires_at = excluded.expires_at, fetched_at = excluded.fetched_at, fresh_until = excluded.fresh_until,
-			disabled = excluded.disabled, document = excluded.document`,
+			disabled = CASE WHEN excluded.source = 'self' AND clients.disabled = 1 THEN 1 ELSE excluded.disabled END, document = excluded.document`,
 		c.ID, c.Name, string(c.Registration), string(c.Source), asJSON(c.RedirectURIs), asJSON(c.AuthMethods), asJSON(c.GrantTypes),
 		asJSON(c.SecretHashes), words(c.Scope), asJSON(c.Ceiling), c.ClientURI, c.SoftwareID, c.Digest, stamp(c.CreatedAt), stamp(c.LastUsedAt),
 		stamp(c.ExpiresAt), stamp(c.FetchedAt), stamp(c.FreshUntil), flag(c.Disabled), c.Document)

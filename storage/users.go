@@ -17,6 +17,17 @@ func saveUser(t *tx, u *oauth.User) error {
 		u.ID, u.Name, asJSON(u.Groups), u.PasswordHash, string(u.Source), flag(u.Disabled), stamp(u.CreatedAt))
 }
 
+// setPassword is a compare-and-swap for the person, because disabling a user or the operator's new password may overtake it.
+func setPassword(t *tx, c oauth.SetPassword) error {
+	if c.OldHash == "" {
+		return t.must(`UPDATE users SET password_hash = $2 WHERE id = $1`, c.UserID, c.Hash)
+	}
+	if err := t.demand(`SELECT 1 FROM sessions WHERE hash = $1 AND user_id = $2`, c.Session, c.UserID); err != nil {
+		return err
+	}
+	return t.must(`UPDATE users SET password_hash = $2 WHERE id = $1 AND password_hash = $3 AND disabled = 0`, c.UserID, c.Hash, c.OldHash)
+}
+
 func disableUser(t *tx, c oauth.DisableUser) error {
 	if err := t.run(`UPDATE users SET disabled = 1 WHERE id = $1`, c.ID); err != nil {
 		return err

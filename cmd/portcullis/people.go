@@ -61,8 +61,7 @@ func (p people) setPassword(ctx context.Context, name, hash string) error {
 		return err
 	}
 	now := time.Now().Truncate(time.Second)
-	user.PasswordHash = hash
-	return p.store.Commit(ctx, oauth.SaveUser{User: *user}, oauth.EndSessions{UserID: user.ID}, adminEvent(oauth.EventPasswordChanged, *user, now))
+	return p.store.Commit(ctx, oauth.SetPassword{UserID: user.ID, Hash: hash}, oauth.EndSessions{UserID: user.ID}, adminEvent(oauth.EventPasswordChanged, *user, now))
 }
 
 // disable ends a user's sessions, grants and tokens.

@@ -1,0 +1,159 @@
+package oauth_test
+
+import (
+	"errors"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"portcullis/oauth"
+)
+
+func TestAPersonCannotUndoWhatTheOperatorDid(t *testing.T) {
+	w := newWorld(t, "")
+	hash, err := oauth.HashPassword("alice-password")
+	must(t, err)
+	for name, operator := range map[string]oauth.Change{
+		"disabled":     oauth.DisableUser{ID: "usr_carol", Reason: "test"},
+		"new password": oauth.SetPassword{UserID: "usr_carol", Hash: "operator"},
+		"logged out":   oauth.EndSessions{UserID: "usr_carol"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			must(t, w.store.Commit(w.ctx, oauth.SaveUser{User: oauth.User{ID: "usr_carol", Name: "carol", PasswordHash: hash, Source: oauth.SourceAPI}}))
+			_, b := w.loggedIn("carol", authorizeParams())
+			session := oauth.HashSecret(b.SessionID)
+			must(t, w.store.Commit(w.ctx, operator))
+			err := w.store.Commit(w.ctx, oauth.SetPassword{UserID: "usr_carol", Hash: "thief", OldHash: hash, Session: session})
+			if !errors.Is(err, oauth.ErrConflict) {
+				t.Fatalf("the person's change went through: %v", err)
+			}
+			carol, err := w.store.User(w.ctx, "usr_carol")
+			must(t, err)
+			if carol.PasswordHash == "thief" || name == "disabled" && !carol.Disabled {
+				t.Errorf("%+v", carol)
+			}
+		})
+	}
+}
+
+func TestChangePassword(t *testing.T) {
+	w := newWorld(t, "")
+	hash, err := oauth.HashPassword("alice-password")
+	must(t, err)
+	must(t, w.store.Commit(w.ctx, oauth.SaveUser{User: oauth.User{ID: "usr_carol", Name: "carol", PasswordHash: hash, Source: oauth.SourceAPI}}))
+	_, b := w.loggedIn("carol", authorizeParams())
+	_, elsewhere := w.loggedIn("carol", authorizeParams())
+	page, err := w.account.Show(w.ctx, b)
+	must(t, err)
+	refused(t, w.account.ChangePassword(w.ctx, b, page.FormToken, "wrong", "new-password-1", "new-password-1"), "access_denied", "wrong_password")
+	refused(t, w.account.ChangePassword(w.ctx, b, page.FormToken, "alice-password", "new-password-1", "new-password-2"), "access_denied", "")
+	refused(t, w.account.ChangePassword(w.ctx, b, page.FormToken, "alice-password", "short", "short"), "access_denied", "")
+	must(t, w.account.ChangePassword(w.ctx, b, page.FormToken, "alice-password", "new-password-1", "new-password-1"))
+	if _, err := w.account.Show(w.ctx, b); err != nil {
+		t.Errorf("the person's own session ended: %v", err)
+	}
+	_, err = w.account.Show(w.ctx, elsewhere)
+	refused(t, err, "login_required", "")
+}
+
+func TestConsentIsAnsweredByThePersonWhomThePageNames(t *testing.T) {
+	w := newWorld(t, "")
+	_, bob := w.loggedIn("bob", authorizeParams())
+	begun, err := w.auth.Begin(w.ctx, authorizeParams(), bob)
+	must(t, err)
+	step, err := w.auth.Resume(w.ctx, begun.InteractionID, bob)
+	must(t, err)
+	ask := step.(oauth.ConsentStep)
+	if ask.User != "bob" {
+		t.Fatalf("the page names %q", ask.User)
+	}
+	_, alice := w.loggedIn("alice", authorizeParams())
+	other := bob
+	other.SessionID = alice.SessionID // another tab of the same browser
+	_, err = w.auth.Answer(w.ctx, begun.InteractionID, other, oauth.Answer{FormToken: ask.FormToken, Allow: true, Scopes: []string{"tools:weather.read"}})
+	refused(t, err, "forbidden", "form_token")
+	_, err = w.auth.Answer(w.ctx, begun.InteractionID, bob, oauth.Answer{FormToken: ask.LoginToken, Allow: true, Scopes: []string{"tools:weather.read"}})
+	refused(t, err, "forbidden", "form_token")
+}
+
+func TestDenyAfterAllowGetsNoCode(t *testing.T) {
+	w := newWorld(t, "")
+	id, b := w.loggedIn("alice", authorizeParams())
+	step, err := w.auth.Resume(w.ctx, id, b)
+	must(t, err)
+	answer := oauth.Answer{FormToken: step.(oauth.ConsentStep).FormToken, Allow: true, Scopes: []string{"tools:weather.read"}}
+	_, err = w.auth.Answer(w.ctx, id, b, answer)
+	must(t, err)
+	answer.Allow = false
+	_, err = w.auth.Answer(w.ctx, id, b, answer)
+	refused(t, err, "interaction_expired", "")
+}
+
+func TestPolicyThatForbidsRefreshDoesNotSwitchOffRotation(t *testing.T) {
+	dir := t.TempDir()
+	w := newWorld(t, dir)
+	first := w.tokens()
+	must(t, os.Mkdir(filepath.Join(dir, "scopes"), 0o700))
+	must(t, os.WriteFile(filepath.Join(dir, "scopes", "norefresh.rego"), []byte("package policy.scopes.norefresh\n\nrefresh := false\n"), 0o600))
+	_, err := w.engine.Reload(w.ctx, w.catalogue.Resources())
+	must(t, err)
+	for range 2 {
+		_, err := w.refresh(first.RefreshToken)
+		refused(t, err, "invalid_grant", "refresh_denied")
+	}
+	out, err := w.exchange(w.consented("alice", authorizeParams()).Get("code"))
+	must(t, err)
+	if out.RefreshToken != "" {
+		t.Error("a refresh token was issued although the policy forbids it")
+	}
+}
+
+func TestAStrangerStoresLittle(t *testing.T) {
+	w := newWorld(t, "")
+	junk := authorizeParams("junk", strings.Repeat("J", 60000), "nonce", "n")
+	begun, err := w.auth.Begin(w.ctx, junk, oauth.Browser{})
+	must(t, err)
+	i, err := w.store.Interaction(w.ctx, begun.InteractionID)
+	must(t, err)
+	if i.Params.Has("junk") || i.Params.Has("nonce") || !i.Params.Has("state") {
+		t.Errorf("stored %v", keysOf(i.Params))
+	}
+	_, err = w.auth.Begin(w.ctx, authorizeParams("state", strings.Repeat("s", 9000)), oauth.Browser{})
+	refused(t, err, "invalid_request", "request_too_long")
+}
+
+func keysOf(v url.Values) []string {
+	var keys []string
+	for k := range v {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func TestWrongResourceSecretsDoNotShutOutTheRightOne(t *testing.T) {
+	w := newWorld(t, "")
+	ask := func(auth string) error {
+		_, err := w.intro.Introspect(w.ctx, oauth.DirectRequest{Form: url.Values{"token": {"x"}}, Authorization: auth})
+		return err
+	}
+	limited := 0
+	for i := range 100 {
+		spelling := "https://mcp.example/mcp"
+		if i%2 == 1 {
+			spelling = "HTTPS://MCP.example:443/mcp/"
+		}
+		var e *oauth.Error
+		if err := ask(basic(url.QueryEscape(spelling), "wrong")); errors.As(err, &e) && e.Reason == "resource_auth_limited" {
+			limited++
+		}
+	}
+	if limited < 60 {
+		t.Errorf("only %d of 100 wrong secrets were limited", limited)
+	}
+	must(t, ask(basic("demo", demoSecret)))
+	must(t, ask("Bearer "+demoSecret))
+}
