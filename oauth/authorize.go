@@ -91,8 +91,8 @@ func knownParams() []string {
 		"code_challenge_method", "prompt", "max_age", "acr_values", "login_hint", "request", "request_uri"}
 }
 
-// maxStoredParams bounds what a stranger can make us store, in bytes. A URL of that length is refused too.
-const maxStoredParams = 8 << 10
+// maxStoredParams bounds what a stranger can make us store, in bytes; a form may be longer than a URL.
+const maxStoredParams = 16 << 10
 
 // readParams keeps what is known and treats a parameter without a value as omitted (OAuth 2.1 §3.1).
 func readParams(form url.Values) (url.Values, error) {

@@ -121,7 +121,7 @@ func TestAStrangerStoresLittle(t *testing.T) {
 	if i.Params.Has("junk") || i.Params.Has("nonce") || !i.Params.Has("state") {
 		t.Errorf("stored %v", keysOf(i.Params))
 	}
-	_, err = w.auth.Begin(w.ctx, authorizeParams("state", strings.Repeat("s", 9000)), oauth.Browser{})
+	_, err = w.auth.Begin(w.ctx, authorizeParams("state", strings.Repeat("s", 17000)), oauth.Browser{})
 	refused(t, err, "invalid_request", "request_too_long")
 }
 
