@@ -36,8 +36,7 @@ func (r *reloader) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rest := time.NewTimer(quiet)
-	rest.Stop() // nothing has changed yet
+	rest := time.NewTimer(quiet) // for what changed between the first load and the watch
 	for {
 		select {
 		case <-ctx.Done():
