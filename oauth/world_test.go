@@ -63,7 +63,8 @@ func newWorld(t *testing.T, policyDir string) *world {
 	resources := testResources()
 	w.catalogue, err = oauth.NewCatalogue(resources)
 	must(t, err)
-	w.engine, err = policies.New(ctx, policies.Config{Dir: policyDir, Defaults: true, Deadline: 5 * time.Second, Catalogue: w.catalogue.Resources()})
+	w.engine, err = policies.New(ctx, policies.Config{Dir: policyDir, Defaults: true, Deadline: 5 * time.Second, Catalogue: w.catalogue.Resources(),
+		Record: policies.RecordMasked, RecordKey: serverKey})
 	must(t, err)
 	w.wire(serverKey)
 	return w

@@ -155,8 +155,9 @@ type question[D any] struct {
 }
 
 // ask gives the answer of a router: from memory if it can depend on nothing that differs, else by evaluating. write makes
-// the input. What goes beside the answer into a decision, such as its id and time, is the caller's.
-func ask[D any](e *Engine, g *generation, q question[D], at time.Time, write func(*object) error) (D, fired, error) {
+// the input. What goes beside the answer into a decision, such as its id and time, is the caller's. The result tells what happened
+// on the way: the rules that fired, and what a record needs.
+func ask[D any](e *Engine, g *generation, q question[D], at time.Time, write func(*object) error) (D, result, error) {
 	var key cacheKey
 	m := g.memories[q.kind]
 	sifted := false
@@ -165,27 +166,27 @@ func ask[D any](e *Engine, g *generation, q question[D], at time.Time, write fun
 	} else if key, sifted = m.key(write); sifted {
 		if r, hit := m.get(key); hit {
 			e.cache.hits.Add(1)
-			return q.own(r.answer.(D)), r.fired, nil
+			return q.own(r.answer.(D)), result{fired: r.fired}, nil
 		}
 		e.cache.misses.Add(1)
 	}
 	var none D
 	input := e.words.object(12)
 	if err := write(&input); err != nil {
-		return none, nil, err
+		return none, result{}, err
 	}
 	r := e.evaluate(g, q.kind, input.value(), at)
 	if r.err != nil {
-		return none, nil, r.err
+		return none, r, r.err
 	}
 	d, err := q.decode(r.value)
 	if err != nil {
-		return none, nil, err
+		return none, r, err
 	}
 	if sifted && r.size <= maxRemembered && !failed(q.reasons(d)) {
 		m.put(&remembered{key: key, answer: q.own(d), fired: r.fired})
 	}
-	return d, r.fired, nil
+	return d, r, nil
 }
 
 // failed tells whether the router found a package's value malformed.

@@ -377,7 +377,7 @@ func TestDecisionDocumentAgrees(t *testing.T) {
 		for _, settings := range randomSettings(r, 120) {
 			v := turned(settings)
 			v.Token.Authn.Time = v.Context.Time.Add(-time.Hour - time.Duration(r.IntN(2))*time.Second)
-			answer := run(query, documentOf(t, e.words, func(o *object) error { return o.toolCall(v) }), v.Context.Time, topdown.NewCancel())
+			answer := (&generation{}).run(query, documentOf(t, e.words, func(o *object) error { return o.toolCall(v) }), v.Context.Time, topdown.NewCancel())
 			d := decide(t, e, v)
 			if answer.err != nil {
 				if word(d) != codePolicyError {

@@ -2,6 +2,7 @@ package policies
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -10,7 +11,7 @@ import (
 
 // checkModule holds one of the author's modules to the vocabulary: its package, the names and forms of its rules,
 // its annotations and its globs.
-func checkModule(m *ast.Module) []Problem {
+func checkModule(m *ast.Module, schemas map[string]any) []Problem {
 	own, err := parsePackage(pathOf(m.Package.Path))
 	if err != nil {
 		return []Problem{problemAt(m.Package.Location, "%s", err)}
@@ -18,7 +19,11 @@ func checkModule(m *ast.Module) []Problem {
 	var problems []Problem
 	for _, r := range m.Rules {
 		for ; r != nil; r = r.Else {
-			if p := checkRule(own, r); p != nil {
+			p := checkRule(own, r)
+			if p == nil && own.log && !own.test {
+				p = checkMask(r, schemas)
+			}
+			if p != nil {
 				problems = append(problems, *p)
 			}
 		}
@@ -57,12 +62,12 @@ func checkRule(own ownPackage, r *ast.Rule) *Problem {
 		return fail("rule %s in a test package is no test; name it test_%s, or _%s for a helper", name, name, name)
 	case strings.HasPrefix(name, "test_"), strings.HasPrefix(name, "todo_test_"):
 		return fail("tests belong into a package of their own; move %s into package %s_test", name, strings.Join(pathOf(r.Module.Package.Path), "."))
-	case own.kind == "":
+	case own.forms() == nil:
 		return nil
 	}
-	form, known := ruleForms(own.kind)[name]
+	form, known := own.forms()[name]
 	if !known {
-		return unknownRule(own.kind, name, r.Head.Location)
+		return unknownRule(own.forms(), name, r.Head.Location)
 	}
 	if wrong := wrongForm(form, r); wrong != "" {
 		return fail("rule %s %s; it must be %s", name, wrong, strings.Replace(string(form), "NAME", name, 1))
@@ -70,18 +75,13 @@ func checkRule(own ownPackage, r *ast.Rule) *Problem {
 	return nil
 }
 
-func unknownRule(k kind, name string, at *ast.Location) *Problem {
+func unknownRule(forms map[string]ruleForm, name string, at *ast.Location) *Problem {
 	hint := ""
-	known := make([]string, 0, 8)
-	for n := range ruleForms(k) {
-		known = append(known, n)
-	}
-	slices.Sort(known)
-	if near := nearest(name, known); near != "" {
+	if near := nearest(name, slices.Sorted(maps.Keys(forms))); near != "" {
 		hint = fmt.Sprintf(" (did you mean %s?)", near)
 	}
 	p := problemAt(at, "rule %s would be ignored%s", name, hint)
-	p.Detail = wantOneOf(k)
+	p.Detail = wantOneOf(forms)
 	return &p
 }
 
@@ -151,6 +151,7 @@ func wrongConstant(form ruleForm, name string, v ast.Value) string {
 			if !isString && !isObject {
 				return "holds something else than strings or {code, message}"
 			}
+		case "mask": // looked at by checkMask
 		case "deny_scope", "require_authn", "obligations":
 			if !isObject {
 				return "holds something else than objects"

@@ -21,7 +21,9 @@ const messagePolicyError = "the policies of this server could not decide"
 // policy_error. Allow says that nothing denies everything; Granted may still be empty.
 func (e *Engine) GrantScopes(_ context.Context, r oauth.ScopeRequest) (oauth.ScopeDecision, error) {
 	g := e.current.Load()
-	d, fired, err := ask(e, g, scopesQuestion(), at(r.Context), func(o *object) error { o.scopeGrant(r); return nil })
+	r.Context.Time = at(r.Context)
+	write := func(o *object) error { o.scopeGrant(r); return nil }
+	d, answer, err := ask(e, g, scopesQuestion(), r.Context.Time, write)
 	if err != nil {
 		d = oauth.ScopeDecision{Reasons: e.policyError(g, kindScopes, r.ID, err)}
 	}
@@ -29,11 +31,12 @@ func (e *Engine) GrantScopes(_ context.Context, r oauth.ScopeRequest) (oauth.Sco
 	d.Granted = d.Granted.Meet(r.Requested) // nothing that was not asked for
 	switch {
 	case d.Allow && len(d.Reasons) == 0:
-		d.Rules = fired.of("grant", "deny_scope", "require_consent", "require_authn", "token_ttl_seconds", "refresh")
+		d.Rules = answer.fired.of("grant", "deny_scope", "require_consent", "require_authn", "token_ttl_seconds", "refresh")
 	default:
 		d.Allow, d.Granted = false, nil
-		d.Rules = fired.of("deny", "end_grant")
+		d.Rules = answer.fired.of("deny", "end_grant")
 	}
+	d.Record = e.keep(g, kindScopes, r.ID, r.Context.Time, write, answer, grantOutcome(d, r))
 	return d, nil
 }
 
@@ -43,17 +46,20 @@ func (e *Engine) Admit(_ context.Context, r oauth.ClientRequest) (oauth.ClientDe
 	if r.Client == nil {
 		return oauth.ClientDecision{ID: r.ID, Revision: g.revision, Reasons: e.policyError(g, kindClients, r.ID, errors.New("the request names no client"))}, nil
 	}
-	d, fired, err := ask(e, g, clientsQuestion(), at(r.Context), func(o *object) error { o.clientAdmission(r); return nil })
+	r.Context.Time = at(r.Context)
+	write := func(o *object) error { o.clientAdmission(r); return nil }
+	d, answer, err := ask(e, g, clientsQuestion(), r.Context.Time, write)
 	if err != nil {
 		d = oauth.ClientDecision{Reasons: e.policyError(g, kindClients, r.ID, err)}
 	}
 	d.ID, d.Revision = r.ID, g.revision
 	if d.Allow && len(d.Reasons) == 0 {
-		d.Rules = fired.of("allow", "allow_redirect", "scope_ceiling", "ttl")
-		return d, nil
+		d.Rules = answer.fired.of("allow", "allow_redirect", "scope_ceiling", "ttl")
+	} else {
+		d.Allow, d.AllowRedirects = false, nil
+		d.Rules = answer.fired.of("deny")
 	}
-	d.Allow, d.AllowRedirects = false, nil
-	d.Rules = fired.of("deny")
+	d.Record = e.keep(g, kindClients, r.ID, r.Context.Time, write, answer, outcome{Allow: d.Allow, Reasons: outcomeReasons(d.Reasons)})
 	return d, nil
 }
 
@@ -61,28 +67,25 @@ func (e *Engine) Admit(_ context.Context, r oauth.ClientRequest) (oauth.ClientDe
 // policy.access. It never returns an error, see GrantScopes.
 func (e *Engine) Decide(_ context.Context, v oauth.Evaluation) (oauth.Decision, error) {
 	g := e.current.Load()
+	v.Context.Time = at(v.Context)
+	q, write := toolsQuestion(), func(o *object) error { return o.toolCall(v) }
 	if v.Token == nil {
-		return e.decideAccess(g, v), nil
+		q, write = accessQuestion(), func(o *object) error { return o.access(v) }
 	}
-	d, fired, err := ask(e, g, toolsQuestion(), at(v.Context), func(o *object) error { return o.toolCall(v) })
-	if err != nil {
-		return oauth.Decision{Reasons: e.policyError(g, kindTools, v.ID, err), Revision: g.revision}, nil
+	d, answer, err := ask(e, g, q, v.Context.Time, write)
+	switch {
+	case err != nil:
+		d = oauth.Decision{Reasons: e.policyError(g, q.kind, v.ID, err)}
+	case v.Token == nil:
+		d.Allow = d.Allow && len(d.Reasons) == 0
+		d.Rules = decidingRules(d, answer.fired)
+	default:
+		clampDecision(&d, v)
+		d.Rules = decidingRules(d, answer.fired)
 	}
 	d.Revision = g.revision
-	clampDecision(&d, v)
-	d.Rules = decidingRules(d, fired)
+	d.Record = e.keep(g, q.kind, v.ID, v.Context.Time, write, answer, callOutcome(d))
 	return d, nil
-}
-
-func (e *Engine) decideAccess(g *generation, v oauth.Evaluation) oauth.Decision {
-	d, fired, err := ask(e, g, accessQuestion(), at(v.Context), func(o *object) error { return o.access(v) })
-	if err != nil {
-		return oauth.Decision{Reasons: e.policyError(g, kindAccess, v.ID, err), Revision: g.revision}
-	}
-	d.Revision = g.revision
-	d.Allow = d.Allow && len(d.Reasons) == 0
-	d.Rules = decidingRules(d, fired)
-	return d
 }
 
 // clampDecision holds what Rego must not break: an allowed call has no reason against it, every scope it needs and

@@ -17,6 +17,10 @@
 //     from the same code that makes the input, and cache.go remembers answers by it.
 //   - decide.go implements oauth.ScopePolicy, oauth.ClientPolicy and oauth.AccessPolicy with these.
 //
+// What a decision saw and said is kept as a document (record.go), if the operator wants it. input.go writes it, too (page.go);
+// arguments and other values of callers are replaced by keyed digests (digest.go), and an author's package system.log
+// keeps back more (mask.go, masking.go).
+//
 // The routers (rego/mcp/authz) combine the authors' packages (policy.KIND.NAME): allowed iff some package says
 // allow == true, none denies, no required scope is missing and no login requirement is unmet. Everything that
 // goes wrong on the way is a denial with the code policy_error; its detail stands in Reason.Policy, for the

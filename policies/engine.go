@@ -24,6 +24,8 @@ type Config struct {
 	Cache     int               // answers that each router's cache holds; 0 = DefaultCache, below 0 = none
 	Catalogue []*oauth.Resource // data.servers; disabled ones are left out
 	Log       *slog.Logger      // nil = slog.Default()
+	Record    RecordMode        // "" = off
+	RecordKey []byte            // of the digests in records; 32 bytes unless recording is off
 }
 
 // Engine answers with the policies in force. All methods may be called at the same time.
@@ -35,6 +37,7 @@ type Engine struct {
 	words    *words
 	remember int // answers per router; 0 = none
 	cache    cacheCounters
+	records  recorder
 
 	current   atomic.Pointer[generation]
 	slots     chan struct{} // evaluations that run at a time
@@ -67,8 +70,13 @@ type Status struct {
 // New loads the policies. A directory with any problem or a failing test is an error, a *LoadError if the
 // author can mend it.
 func New(ctx context.Context, c Config) (*Engine, error) {
+	records, err := newRecorder(c)
+	if err != nil {
+		return nil, err
+	}
 	e := &Engine{
-		dir: c.Dir, defaults: c.Defaults, deadline: c.Deadline, log: c.Log, words: newWords(),
+		records: records,
+		dir:     c.Dir, defaults: c.Defaults, deadline: c.Deadline, log: c.Log, words: newWords(),
 		slots: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))),
 	}
 	e.remember = max(0, cmp.Or(c.Cache, DefaultCache))
@@ -123,7 +131,12 @@ func (e *Engine) build(ctx context.Context, catalogue []*oauth.Resource, old *ge
 	if len(problems) == 0 && old != nil && old.revision == s.revision {
 		return old, nil
 	}
-	return load(ctx, s, problems, e.remember)
+	g, err := load(ctx, s, problems, e.remember)
+	if err != nil {
+		return nil, err
+	}
+	g.maskTree = g.masks.tree(e.records.mode)
+	return g, nil
 }
 
 // Status tells what is in force and whether the last reload failed.

@@ -273,6 +273,37 @@ func BenchmarkDecide(b *testing.B) {
 	}
 }
 
+// BenchmarkRecord is what recording adds to a decision.
+func BenchmarkRecord(b *testing.B) {
+	args := map[string]any{"amount": json.Number("900"), "to": "ACME", "memo": "July", "reference": map[string]any{"order": json.Number("17")}}
+	v := call("transfer", args, "tools:payments.transfer", "tools:weather.read")
+	for _, mode := range []RecordMode{RecordOff, RecordMasked, RecordValues} {
+		e := engineFrom(b, Config{Dir: demoDir(b), Defaults: true, Catalogue: []*oauth.Resource{demoResource()}, Record: mode, RecordKey: make([]byte, 32)})
+		b.Run("decide/"+string(mode), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				decide(b, e, v)
+			}
+		})
+		b.Run("alone/"+string(mode), func(b *testing.B) {
+			g := e.current.Load()
+			write := func(o *object) error { return o.toolCall(v) }
+			d, answer, err := ask(e, g, toolsQuestion(), v.Context.Time, write)
+			if err != nil {
+				b.Fatal(err)
+			}
+			bytes := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				if r := e.keep(g, kindTools, v.ID, v.Context.Time, write, answer, callOutcome(d)); r != nil {
+					bytes = len(r.Document)
+				}
+			}
+			b.ReportMetric(float64(bytes), "document-bytes")
+		})
+	}
+}
+
 func BenchmarkGrantScopes(b *testing.B) {
 	e := engineFrom(b, Config{Dir: demoDir(b), Defaults: true, Cache: -1, Catalogue: []*oauth.Resource{demoResource()}})
 	all := demoResource().ScopeNames()

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/topdown"
+	"github.com/open-policy-agent/opa/v1/topdown/builtins"
 )
 
 // maxAbandoned is how many evaluations may go on after the backstop before new ones are refused.
@@ -26,18 +28,25 @@ type result struct {
 	value ast.Value
 	size  int // of the value, in bytes of text
 	fired fired
+	nd    builtins.NDBCache // results of recordedBuiltins
 	err   error
 }
 
-// fired holds the labels of the exported rules that fired: by exported name.
-type fired map[string][]string
+// fired are the exported rules that fired.
+type fired []firedRule
 
 // of lists the labels of the named exports, in their order, each sorted.
 func (f fired) of(exports ...string) []string {
 	var rules []string
 	for _, name := range exports {
-		slices.Sort(f[name])
-		rules = append(rules, f[name]...)
+		begin := len(rules)
+		for i := range f {
+			if f[i].Export == name {
+				rules = append(rules, f[i].Rule)
+			}
+		}
+		slices.Sort(rules[begin:])
+		rules = append(rules[:begin], slices.Compact(rules[begin:])...)
 	}
 	return rules
 }
@@ -46,7 +55,7 @@ func (f fired) of(exports ...string) []string {
 // what is decided and recorded.
 func (e *Engine) evaluate(g *generation, k kind, input ast.Value, at time.Time) result {
 	cancel := topdown.NewCancel()
-	return e.guard(func() result { return run(g.queries[k], input, at, cancel) }, cancel.Cancel)
+	return e.guard(func() result { return g.run(g.queries[k], input, at, cancel) }, cancel.Cancel)
 }
 
 // guard runs one evaluation. From its begin it never takes longer than twice the deadline: at the deadline it asks the evaluation to
@@ -109,14 +118,19 @@ func (e *Engine) takeSlot() bool {
 	}
 }
 
-func run(query rego.PreparedEvalQuery, input ast.Value, at time.Time, cancel topdown.Cancel) result {
+func (g *generation) run(query rego.PreparedEvalQuery, input ast.Value, at time.Time, cancel topdown.Cancel) result {
 	var tracker topdown.EvaluatedRuleTracker
 	var value ast.Value
+	var nd builtins.NDBCache
+	if g.recordsND {
+		nd = builtins.NDBCache{}
+	}
 	rs, err := query.Eval(context.Background(),
 		rego.EvalParsedInput(input),
 		rego.EvalTime(at),
 		rego.EvalExternalCancel(cancel),
 		rego.EvalEvaluatedRuleTracker(&tracker),
+		rego.EvalNDBuiltinCache(nd),
 		rego.EvalGenerateJSON(func(t *ast.Term, _ *rego.EvalContext) (any, error) {
 			value = t.Value // read by decode.go, with sets and exact numbers
 			return nil, nil
@@ -131,7 +145,7 @@ func run(query rego.PreparedEvalQuery, input ast.Value, at time.Time, cancel top
 	if size > maxResult {
 		return result{err: fmt.Errorf("the result is larger than %d bytes", maxResult)}
 	}
-	return result{value: value, size: size, fired: firedRules(&tracker)}
+	return result{value: value, size: size, fired: g.firedRules(&tracker), nd: recordable(nd)}
 }
 
 // sizeOf adds up the text of a value and stops above the limit.
@@ -167,14 +181,36 @@ func withoutValues(err error) error {
 	return errors.New("the evaluation failed")
 }
 
-func firedRules(tracker *topdown.EvaluatedRuleTracker) fired {
-	f := fired{}
+// firedRules finds the exported rules among the labels of those that fired.
+func (g *generation) firedRules(tracker *topdown.EvaluatedRuleTracker) fired {
+	f := make(fired, 0, len(tracker.Labels))
 	for _, labels := range tracker.Labels {
-		export, ok := labels[labelExports].(string)
+		place, ok := labels[labelPlace].(string)
 		rule, named := labels[labelRule].(string)
-		if ok && named {
-			f[export] = append(f[export], rule)
+		i, err := strconv.Atoi(place)
+		if !ok || !named || err != nil || i >= len(g.places) {
+			continue
 		}
+		one := g.places[i]
+		one.Rule = rule
+		f = append(f, one)
 	}
 	return f
+}
+
+// recordedBuiltins are the non-deterministic built-ins whose results are recorded. That of a JWT follows from its operands and
+// the clock, and the operands are what must not be recorded.
+func recordedBuiltins() []string { return []string{ast.NowNanos.Name} }
+
+func recordable(nd builtins.NDBCache) builtins.NDBCache {
+	var kept builtins.NDBCache
+	for _, name := range recordedBuiltins() {
+		if results, used := nd[name]; used {
+			if kept == nil {
+				kept = builtins.NDBCache{}
+			}
+			kept[name] = results
+		}
+	}
+	return kept
 }

@@ -43,7 +43,11 @@ func (o *object) actors(actors []oauth.Actor) {
 	first := o.child("actor", 2)
 	first.actor(actors[0])
 	o.close(first)
-	if o.sieve != nil {
+	switch {
+	case o.page != nil:
+		o.pageActors(actors)
+		return
+	case o.sieve != nil:
 		o.siftActors(actors)
 		return
 	}
@@ -181,7 +185,7 @@ func (o *object) tool(e oauth.Evaluation) error {
 }
 
 func (o *object) annotations(h [4]bool) {
-	if o.sieve == nil {
+	if o.sieve == nil && o.page == nil {
 		o.set("annotations", o.words.hints[h])
 		return
 	}

@@ -3,6 +3,8 @@ package policies
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,12 +26,19 @@ type generation struct {
 
 	cacheability []Cacheability
 	memories     map[kind]*memory // of the routers whose answers can be remembered
+
+	catalogue string      // digest of data.servers
+	places    []firedRule // the exported rules, without their labels, by the number in labelPlace
+	recordsND bool        // the policies call some of recordedBuiltins
+	masks     masking
+	maskTree  *maskNode // what records keep back, with the constant masks
 }
 
 // source is everything that a generation is made of, read but not yet understood.
 type source struct {
 	shipped, author []file
 	servers         map[string]any
+	catalogue       string // digest of servers
 	revision        string
 	shippedTests    bool // parse the shipped tests, too
 }
@@ -51,7 +60,7 @@ func readSource(dir string, defaults bool, catalogue []*oauth.Resource) (source,
 	author, problems := authorFiles(dir)
 	s.author = author
 	all := append(append([]file{servers}, s.shipped...), s.author...)
-	s.revision = revisionOf(all)
+	s.catalogue, s.revision = revisionOf([]file{servers}), revisionOf(all)
 	return s, problems, nil
 }
 
@@ -63,6 +72,8 @@ type program struct {
 	config   map[string]any
 	servers  map[string]any
 	schemas  *ast.SchemaSet
+	inputs   map[string]any // the input schemas, by name
+	places   []firedRule    // the exported rules, by the number in labelPlace
 	warnings []Problem
 }
 
@@ -73,7 +84,7 @@ func (s source) parse() (*program, []Problem, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("policies: %w", err)
 	}
-	p := &program{modules: map[string]*ast.Module{}, tests: map[string]bool{}, servers: s.servers, schemas: ast.NewSchemaSet()}
+	p := &program{modules: map[string]*ast.Module{}, tests: map[string]bool{}, servers: s.servers, schemas: ast.NewSchemaSet(), inputs: schemas}
 	for name, doc := range schemas {
 		p.schemas.Put(ast.MustParseRef("schema."+name), doc)
 	}
@@ -113,7 +124,7 @@ func (p *program) addAuthor(f file) (problems []Problem, ok bool) {
 	if m == nil || m.Package == nil {
 		return []Problem{{File: f.name(), Message: "is empty; a policy file begins with package policy.{clients,scopes,tools,access}.NAME"}}, true
 	}
-	problems = checkModule(m)
+	problems = checkModule(m, p.inputs)
 	own, err := parsePackage(pathOf(m.Package.Path))
 	if err != nil {
 		return problems, false
@@ -129,7 +140,7 @@ func (p *program) addAuthor(f file) (problems []Problem, ok bool) {
 
 func (p *program) add(name string, m *ast.Module, own ownPackage) {
 	if own.kind != "" && !own.test {
-		labelRules(m, own)
+		p.labelRules(m, own)
 	}
 	p.modules[name] = m
 	p.tests[name] = own.test
@@ -172,18 +183,19 @@ func shippedPackage(path []string) (own ownPackage, ok bool) {
 // The labels that every exported rule of a policy package carries. A rule's own METADATA label "rule" wins
 // over the made one.
 const (
-	labelRule    = "rule"
-	labelExports = "portcullis.exports"
+	labelRule  = "rule"
+	labelPlace = "portcullis.place" // its number in program.places
 )
 
 // labelRules lets the evaluator report which exported rules fired, also those without METADATA.
-func labelRules(m *ast.Module, own ownPackage) {
+func (p *program) labelRules(m *ast.Module, own ownPackage) {
 	for _, r := range m.Rules {
 		name := ruleName(r)
 		if _, exported := ruleForms(own.kind)[name]; !exported || r.Default {
 			continue
 		}
-		labels := map[string]any{labelExports: name}
+		labels := map[string]any{labelPlace: strconv.Itoa(len(p.places))}
+		p.places = append(p.places, firedRule{Export: name, Package: own.name, File: r.Location.File, Line: r.Location.Row})
 		if !hasRuleLabel(r) {
 			labels[labelRule] = own.name + "." + name
 		}
@@ -259,8 +271,12 @@ func load(ctx context.Context, s source, found []Problem, remember int) (*genera
 	if err := report.failure(); err != nil {
 		return nil, err
 	}
-	g := &generation{revision: s.revision, files: len(s.author), tests: report.Passed}
+	g := &generation{revision: s.revision, files: len(s.author), tests: report.Passed, catalogue: s.catalogue, places: p.places}
+	g.recordsND = slices.ContainsFunc(compiler.Required.Builtins, func(b *ast.Builtin) bool { return slices.Contains(recordedBuiltins(), b.Name) })
 	if g.queries, err = p.prepare(ctx, compiler); err != nil {
+		return nil, err
+	}
+	if g.masks, err = p.prepareMasks(ctx, compiler); err != nil {
 		return nil, err
 	}
 	g.cacheability = cacheabilityOf(compiler)

@@ -50,7 +50,7 @@ func checkReference(c *ast.Compiler, ref ast.Ref, config map[string]any) string 
 		return ""
 	case "config":
 		return checkConfigReference(ref, config)
-	case "policy", "lib", "mcp":
+	case "policy", "lib", "mcp", "system":
 		return checkRuleReference(c, ref)
 	}
 	return fmt.Sprintf("%s leads nowhere; want one of: data.config, data.lib, data.policy, data.servers", ref)

@@ -56,8 +56,9 @@ func (w *words) term(text string) *ast.Term {
 func (w *words) object(n int) object { return object{words: w, pairs: make([][2]*ast.Term, 0, n)} }
 
 // object collects the members of one object. What is not known is left out: an absent fact makes a condition
-// fail, while null would compare (null < 0 is true in Rego). An object makes OPA terms, or, with a sieve, it writes
-// the wanted ones of its members into a key (sieve.go), so that input.go is the only description of both.
+// fail, while null would compare (null < 0 is true in Rego). An object makes OPA terms; with a sieve it writes
+// the wanted ones of its members into a key (sieve.go), with a page all of them as JSON for a record (page.go). So
+// input.go is the only description of all three.
 type object struct {
 	words *words
 	name  string // in its parent
@@ -65,8 +66,12 @@ type object struct {
 
 	sieve *sieve     // nil: make terms
 	want  *inputTree // what the sieve wants of this object; nil = nothing
-	from  int        // where this object begins in the sieve's bytes, with its name,
+	from  int        // where this object begins in the bytes of the sieve or page, with its name,
 	begun int        // and without
+
+	page  *page     // nil: make terms or a key
+	masks *maskNode // what the page keeps back of this object; nil = nothing
+	muted bool      // the page holds nothing of this object
 }
 
 func (o *object) set(key string, value *ast.Term) {
@@ -77,6 +82,8 @@ func (o *object) set(key string, value *ast.Term) {
 func (o *object) text(key, value string) {
 	switch {
 	case value == "":
+	case o.page != nil:
+		o.pageText(key, value)
 	case o.sieve == nil:
 		o.set(key, o.words.term(value))
 	case o.taken(key) != nil:
@@ -86,6 +93,10 @@ func (o *object) text(key, value string) {
 
 // list writes an empty list for nil: there are none, and that is known.
 func (o *object) list(key string, values []string) {
+	if o.page != nil {
+		o.pageList(key, values)
+		return
+	}
 	if o.sieve != nil {
 		if o.taken(key) != nil {
 			o.sieve.texts(values)
@@ -108,6 +119,8 @@ func (o *object) listIfAny(key string, values []string) {
 
 func (o *object) bool(key string, value bool) {
 	switch {
+	case o.page != nil:
+		o.pageValue(key, value)
 	case o.sieve == nil:
 		o.set(key, ast.InternedTerm(value))
 	case o.taken(key) != nil:
@@ -117,6 +130,8 @@ func (o *object) bool(key string, value bool) {
 
 func (o *object) number(key string, value int64) {
 	switch {
+	case o.page != nil:
+		o.pageValue(key, value)
 	case o.sieve == nil:
 		o.set(key, ast.NumberTerm(json.Number(strconv.FormatInt(value, 10))))
 	case o.taken(key) != nil:
@@ -136,6 +151,13 @@ func (o *object) free(key string, value map[string]any) error {
 	if value == nil {
 		return nil
 	}
+	if o.page != nil {
+		if err := (&sieve{}).check(value, 0); err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+		o.pageValue(key, value)
+		return nil
+	}
 	if o.sieve != nil {
 		if err := o.sift(key, value); err != nil {
 			return fmt.Errorf("%s: %w", key, err)
@@ -152,6 +174,9 @@ func (o *object) free(key string, value map[string]any) error {
 
 // child begins an object of about n members in this one; close ends it.
 func (o *object) child(key string, n int) object {
+	if o.page != nil {
+		return o.pageChild(key)
+	}
 	if o.sieve != nil {
 		return o.sieveChild(key)
 	}
@@ -160,12 +185,14 @@ func (o *object) child(key string, n int) object {
 
 // needs tells whether anybody looks at a member, where making its value takes time.
 func (o *object) needs(key string) bool {
-	return o.sieve == nil || o.want.takes(key)
+	return o.sieve == nil && !o.muted || o.want.takes(key)
 }
 
 // close ends a child. An empty one is left out.
 func (o *object) close(child object) {
 	switch {
+	case o.page != nil:
+		child.pageClose()
 	case o.sieve != nil:
 		child.sieveClose()
 	case len(child.pairs) > 0:

@@ -63,17 +63,28 @@ func ruleForms(k kind) map[string]ruleForm {
 
 // ownPackage is what an author's package path says.
 type ownPackage struct {
-	kind kind // "" for lib
+	kind kind // "" for lib and system.log
 	name string
+	log  bool // system.log
 	test bool
 }
 
-// parsePackage reads a package path, given without "data". Only policy.KIND.NAME and lib.NAME, and the same with
-// _test, belong to authors: the routers look nowhere else, so a package elsewhere would be ignored in silence.
+// forms are the rules that the package may export; nil = any.
+func (p ownPackage) forms() map[string]ruleForm {
+	if p.log {
+		return map[string]ruleForm{"mask": formSet}
+	}
+	return ruleForms(p.kind)
+}
+
+// parsePackage reads a package path, given without "data". Only policy.KIND.NAME, lib.NAME and system.log, and the same with
+// _test, belong to authors: nobody looks elsewhere, so a package there would be ignored in silence.
 func parsePackage(path []string) (ownPackage, error) {
 	whole := strings.Join(path, ".")
 	var p ownPackage
 	switch {
+	case whole == "system.log", whole == "system.log_test":
+		return ownPackage{name: "log", log: true, test: path[1] != "log"}, nil
 	case path[0] == "lib" && len(path) == 2:
 		p.name = path[1]
 	case path[0] == "policy" && len(path) == 3 && slices.Contains(kinds(), kind(path[1])):
@@ -152,7 +163,7 @@ func editDistance(a, b string) int {
 	return row[len(b)]
 }
 
-// wantOneOf lists the names that a kind's packages may export.
-func wantOneOf(k kind) string {
-	return "want one of: " + strings.Join(slices.Sorted(maps.Keys(ruleForms(k))), ", ") + "; begin the names of other rules with _"
+// wantOneOf lists the names that a package may export.
+func wantOneOf(forms map[string]ruleForm) string {
+	return "want one of: " + strings.Join(slices.Sorted(maps.Keys(forms)), ", ") + "; begin the names of other rules with _"
 }

@@ -48,11 +48,14 @@ type TLSConfig struct {
 	Key  filePath `yaml:"key"`
 }
 
-// PolicyConfig limits policy evaluation.
+// PolicyConfig limits policy evaluation, and says what is recorded of it.
 type PolicyConfig struct {
-	Deadline time.Duration `yaml:"deadline"`
-	Defaults string        `yaml:"defaults"` // "on" or "none"
-	Cache    int64         `yaml:"cache"`    // answers remembered for each kind of question; 0 = none
+	Deadline   time.Duration `yaml:"deadline"`
+	Defaults   string        `yaml:"defaults"`    // "on" or "none"
+	Cache      int64         `yaml:"cache"`       // answers remembered for each kind of question; 0 = none
+	Record     string        `yaml:"record"`      // "off", "masked" or "values"
+	RecordKeep time.Duration `yaml:"record_keep"` // how long
+	RecordMax  int64         `yaml:"record_max"`  // how many
 }
 
 // ResourceConfig is one protected MCP server.
@@ -153,11 +156,12 @@ type filePath string
 // defaultConfig is what applies where nothing is said.
 func defaultConfig() Config {
 	return Config{
-		Listen:       "127.0.0.1:8080",
-		AdminListen:  "127.0.0.1:9090",
-		AdminSocket:  "portcullis.sock",
-		Database:     "portcullis.db",
-		Policy:       PolicyConfig{Deadline: policies.DefaultDeadline, Defaults: "on", Cache: policies.DefaultCache},
+		Listen:      "127.0.0.1:8080",
+		AdminListen: "127.0.0.1:9090",
+		AdminSocket: "portcullis.sock",
+		Database:    "portcullis.db",
+		Policy: PolicyConfig{Deadline: policies.DefaultDeadline, Defaults: "on", Cache: policies.DefaultCache,
+			Record: string(policies.RecordMasked), RecordKeep: 7 * 24 * time.Hour, RecordMax: 500_000},
 		CIMD:         CIMDConfig{MaxBytes: 64 << 10},
 		Registration: RegistrationConfig{Mode: "off"},
 		Tokens: TokensConfig{AccessTTL: 10 * time.Minute, RefreshIdle: 720 * time.Hour,

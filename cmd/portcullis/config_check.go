@@ -19,6 +19,7 @@ func check(c *Config, r *report) {
 	checkLifetimes(c, r)
 	checkCIMD(c, r)
 	oneOf(r, "policy.defaults", c.Policy.Defaults, "on", "none")
+	oneOf(r, "policy.record", c.Policy.Record, "off", "masked", "values")
 	oneOf(r, "registration.mode", c.Registration.Mode, "off", "open", "token")
 	switch {
 	case c.Registration.Mode == "token" && c.Registration.Token == "":
@@ -165,6 +166,12 @@ func checkLifetimes(c *Config, r *report) {
 	}
 	if d := c.Policy.Deadline; d < time.Millisecond || d > 10*time.Second {
 		r.at("policy.deadline", "policy.deadline must be from 1ms to 10s")
+	}
+	if d := c.Policy.RecordKeep; d < time.Minute || d > 366*24*time.Hour {
+		r.at("policy.record_keep", "policy.record_keep must be from 1m to 8784h; record: off keeps nothing")
+	}
+	if n := c.Policy.RecordMax; n < 1 || n > 100_000_000 {
+		r.at("policy.record_max", "policy.record_max must be from 1 to 100000000; record: off keeps nothing")
 	}
 	if n := c.Policy.Cache; n < 0 || n > 1_000_000 {
 		r.at("policy.cache", "policy.cache must be from 0 (nothing is remembered) to 1000000 answers")

@@ -1,10 +1,19 @@
 package main
 
 import (
+	"cmp"
 	"net"
 
 	"portcullis/oauth"
+	"portcullis/oauth/jose"
+	"portcullis/policies"
 )
+
+// engine is what the policy engine is made of.
+func (c *Config) engine(serverKey []byte, catalogue []*oauth.Resource) policies.Config {
+	return policies.Config{Dir: string(c.Policies), Defaults: c.Policy.Defaults == "on", Deadline: c.Policy.Deadline, Cache: cmp.Or(int(c.Policy.Cache), -1),
+		Catalogue: catalogue, Log: c.log, Record: policies.RecordMode(c.Policy.Record), RecordKey: jose.Derive(serverKey, "decision records")}
+}
 
 // adminHosts are the Host names under which the admin listener may be asked, beside those of loopback.
 func (c *Config) adminHosts() []string {

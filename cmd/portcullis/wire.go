@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -36,7 +35,8 @@ func wire(ctx context.Context, c Config) (p *parts, err error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := storage.Open(ctx, storage.Config{Path: string(c.Database), ServerKey: key, Demo: c.demo, AllowClockBack: c.allowClockBack})
+	store, err := storage.Open(ctx, storage.Config{Path: string(c.Database), ServerKey: key, Demo: c.demo, AllowClockBack: c.allowClockBack,
+		KeepDecisions: c.Policy.RecordKeep, MaxDecisions: int(c.Policy.RecordMax)})
 	if err != nil {
 		return nil, openError(err)
 	}
@@ -52,9 +52,7 @@ func wire(ctx context.Context, c Config) (p *parts, err error) {
 	if err = p.syncConfigured(ctx); err != nil {
 		return nil, err
 	}
-	p.engine, err = policies.New(ctx, policies.Config{Dir: string(c.Policies), Defaults: c.Policy.Defaults == "on", Deadline: c.Policy.Deadline,
-		Cache: cmp.Or(int(c.Policy.Cache), -1), Catalogue: p.catalogue.Resources(), Log: c.log})
-	if err != nil {
+	if p.engine, err = policies.New(ctx, c.engine(key, p.catalogue.Resources())); err != nil {
 		return nil, badConfig("policies do not load:\n%w", err)
 	}
 	if err = p.noteRevision(ctx, nil); err != nil {
