@@ -21,6 +21,7 @@ const (
 	metaCreated = "created_at"
 	metaSchema  = "schema"      // number of the last migration
 	metaSeal    = "schema_seal" // the schema under a key derived from the server key
+	metaProbed  = "probed_at"   // when Ping last tried to write, in nanoseconds; only after a fault
 )
 
 func kind(demo bool) string {

@@ -187,6 +187,34 @@ func TestAFailedGroupAnswersAllAndRecovers(t *testing.T) {
 	}
 }
 
+// TestPingAfterAFailureWrites: a transaction without a change touches no disk, so it cannot tell that the disk works again.
+func TestPingAfterAFailureWrites(t *testing.T) {
+	c := testConfig(t)
+	s := open(t, c)
+	commit(t, s, event("1"))
+	size := func() int64 {
+		info, err := os.Stat(c.Path + "-wal")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Size()
+	}
+	before := size()
+	if err := s.Ping(t.Context()); err != nil || size() != before {
+		t.Errorf("a ping of a healthy store: %v, the log grew by %d bytes", err, size()-before)
+	}
+	if err := s.do(func(*tx) error { return errors.New("injected") }); err == nil {
+		t.Fatal("the injected fault had no effect")
+	}
+	if err := s.Ping(t.Context()); err != nil || size() == before {
+		t.Errorf("a ping after a fault: %v, the log grew by %d bytes", err, size()-before)
+	}
+	if !s.Stats().Healthy {
+		t.Error("the store is not healthy after a good ping")
+	}
+	verified(t, s.Reader, 1)
+}
+
 func TestALockHeldByAnotherProgramIsUnavailable(t *testing.T) {
 	c := testConfig(t)
 	c.Busy = 50 * time.Millisecond
