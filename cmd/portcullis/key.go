@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"github.com/spf13/cobra"
 
@@ -39,21 +40,38 @@ func (a *app) keyCommand() *cobra.Command {
 	return noun("key", "Keys of this server", initialise)
 }
 
-// mintServerKey writes a new key. It never replaces a file.
+// mintServerKey writes a new key, whole or not at all. It never replaces a file.
 func mintServerKey(file string) ([]byte, error) {
 	key := make([]byte, serverKeySize)
-	rand.Read(key) // never fails, see its documentation
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	rand.Read(key)                                                                // never fails, see its documentation
+	draft, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*.new") // mode 0600
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(draft.Name())
+	_, err = draft.Write(key)
+	if err := errors.Join(err, draft.Sync(), draft.Close()); err != nil {
+		return nil, err
+	}
+	err = os.Link(draft.Name(), file) // unlike a rename it replaces nothing
 	if errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("%s exists already and is not replaced; what it sealed could not be opened any more", file)
 	} else if err != nil {
 		return nil, err
 	}
-	_, err = f.Write(key)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return nil, errors.Join(err, os.Remove(file))
+	return key, syncFolder(filepath.Dir(file))
+}
+
+// syncFolder makes a new name in a folder durable: a database must not outlive the name of its key. Windows has no way to ask for it.
+func syncFolder(folder string) error {
+	if runtime.GOOS == "windows" {
+		return nil
 	}
-	return key, nil
+	f, err := os.Open(folder)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // serverKey reads the server key. On a loopback issuer without a database it makes one; beside an existing database
