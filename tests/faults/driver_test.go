@@ -77,20 +77,29 @@ func (c *call) refused(status int, code string) error {
 	return nil
 }
 
-// send sends one request and reads its whole answer.
+// send sends one request with or without a form.
 func (s *site) send(client *http.Client, what, method, path, from string, form url.Values) *call {
+	kind := ""
+	if form != nil {
+		kind = "application/x-www-form-urlencoded"
+	}
+	return s.sendBody(client, what, method, path, from, kind, form.Encode())
+}
+
+// sendBody sends one request and reads its whole answer.
+func (s *site) sendBody(client *http.Client, what, method, path, from, kind, body string) *call {
 	c := &call{what: what, id: rand.Text()}
-	r, err := http.NewRequest(method, issuer+path, strings.NewReader(form.Encode()))
+	r, err := http.NewRequest(method, issuer+path, strings.NewReader(body))
 	if err != nil {
 		c.err = err
 		return c
 	}
 	r.Header.Set("X-Request-ID", c.id)
 	r.Header.Set("X-Forwarded-For", from)
-	if form != nil {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if kind != "" {
+		r.Header.Set("Content-Type", kind)
 	}
-	if path == "/introspect" {
+	if path == "/introspect" || path == "/access/v1/evaluation" {
 		r.Header.Set("Authorization", "Bearer "+resourceSecret)
 	}
 	answer, err := client.Do(r)
@@ -136,6 +145,12 @@ func (s *site) revoke(client, token string) *call {
 
 func (s *site) introspect(token string) *call {
 	return s.direct("introspect", "/introspect", "", "token", token)
+}
+
+// decide asks for the decision about a call of the tool look.
+func (s *site) decide(token string) *call {
+	body := `{"action":{"name":"tools/call"},"resource":{"type":"tool","id":"look"},"context":{"access_token":"` + token + `"}}`
+	return s.sendBody(s.http, "decide", http.MethodPost, "/access/v1/evaluation", "10.9.9.9", "application/json", body)
 }
 
 // active is what introspection says; anything but an answer is an error.

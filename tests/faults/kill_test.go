@@ -18,6 +18,9 @@ func TestKillLosesNothingAcknowledged(t *testing.T) {
 	p := s.start()
 	for cycle := range cycles {
 		c.until(t, c.random.IntN(80), p.kill)
+		if strings.Contains(p.log.String(), "DATA RACE") {
+			t.Errorf("a data race:\n%s", p.said())
+		}
 		p = s.start()
 		ready = append(ready, p.took)
 		c.reconcile(t)
@@ -26,9 +29,7 @@ func TestKillLosesNothingAcknowledged(t *testing.T) {
 			t.Fatalf("in cycle %d of %d", cycle+1, cycles)
 		}
 	}
-	if code, _ := p.terminate(); code != 0 {
-		t.Errorf("exit code %d\n%s", code, p.log)
-	}
+	p.stop()
 	s.verify()
 	slices.Sort(ready)
 	t.Logf("%d kills; ready again after %v, at most %v", cycles, ready[len(ready)/2], ready[len(ready)-1])

@@ -130,7 +130,7 @@ func (s *site) start() *process {
 	s.t.Helper()
 	p := s.launch(os.Getenv(binaryVariable), "serve", "--config", s.path("portcullis.yaml"))
 	if !p.waitReady() {
-		s.t.Fatalf("the server is not ready:\n%s", p.log)
+		s.t.Fatalf("the server is not ready:\n%s", p.said())
 	}
 	return p
 }
@@ -200,10 +200,31 @@ func (p *process) terminate() (code int, took time.Duration) {
 	select {
 	case <-p.ended:
 	case <-time.After(30 * time.Second):
-		p.s.t.Errorf("the server does not end within 30 s of SIGTERM:\n%s", p.log)
+		p.s.t.Errorf("the server does not end within 30 s of SIGTERM:\n%s", p.said())
 		p.kill()
 	}
 	return p.cmd.ProcessState.ExitCode(), time.Since(begun)
+}
+
+// stop is terminate without connections that the client has opened and not used: the server waits five seconds for a request on those.
+func (p *process) stop() {
+	p.s.t.Helper()
+	p.s.http.CloseIdleConnections()
+	code, took := p.terminate()
+	if code != 0 || strings.Contains(p.log.String(), "DATA RACE") {
+		p.s.t.Errorf("exit code %d after %v\n%s", code, took, p.said())
+	}
+}
+
+// said is the end of the server's log without the lines of requests that went well.
+func (p *process) said() string {
+	var lines []string
+	for line := range strings.SplitSeq(p.log.String(), "\n") {
+		if !strings.Contains(line, `"level":"INFO"`) {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines[max(0, len(lines)-20):], "\n")
 }
 
 // between is the text between two others, "" if they are not there.

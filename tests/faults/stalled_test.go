@@ -34,7 +34,7 @@ func TestSIGTERMWaitsForNobodyForever(t *testing.T) {
 			}
 			code, took := p.terminate()
 			if code != 0 || took > 20*time.Second {
-				t.Errorf("exit code %d after %v\n%s", code, took, p.log)
+				t.Errorf("exit code %d after %v\n%s", code, took, p.said())
 			}
 			t.Logf("ended in %v", took)
 			s.verify()

@@ -23,9 +23,7 @@ func connected(t *testing.T) (*site, *crew) {
 		return nil
 	})
 	c.reconcile(t)
-	if code, _ := p.terminate(); code != 0 {
-		t.Fatalf("exit code %d\n%s", code, p.log)
-	}
+	p.stop()
 	return s, c
 }
 
@@ -38,15 +36,15 @@ func refuses(t *testing.T, s *site, code int, hints ...string) {
 		t.Fatal("the server started")
 	}
 	if got := p.cmd.ProcessState.ExitCode(); got != code {
-		t.Errorf("exit code %d, want %d\n%s", got, code, p.log)
+		t.Errorf("exit code %d, want %d\n%s", got, code, p.said())
 	}
 	for _, hint := range hints {
 		if !strings.Contains(p.log.String(), hint) {
-			t.Errorf("the message lacks %q:\n%s", hint, p.log)
+			t.Errorf("the message lacks %q:\n%s", hint, p.said())
 		}
 	}
 	if strings.Contains(p.log.String(), "goroutine ") {
-		t.Errorf("a panic:\n%s", p.log)
+		t.Errorf("a panic:\n%s", p.said())
 	}
 }
 
@@ -74,9 +72,7 @@ func TestASecondServerIsRefused(t *testing.T) {
 	if _, stdout, stderr := s.command("audit", "tail", "-n", "1"); stdout == "" {
 		t.Error(stderr)
 	}
-	if code, _ := p.terminate(); code != 0 {
-		t.Errorf("exit code %d\n%s", code, p.log)
-	}
+	p.stop()
 	s.verify()
 }
 
@@ -206,7 +202,7 @@ func TestEveryPageOfTheDatabaseMatters(t *testing.T) {
 		if !p.waitReady() {
 			refused++
 			if code := p.cmd.ProcessState.ExitCode(); code != 1 && code != 78 || strings.Contains(p.log.String(), "goroutine ") || !strings.Contains(p.log.String(), "portcullis.db") {
-				t.Errorf("page %d: exit code %d\n%s", at/pageSize+1, code, p.log)
+				t.Errorf("page %d: exit code %d\n%s", at/pageSize+1, code, p.said())
 			}
 			continue
 		}

@@ -20,7 +20,7 @@ func TestSIGTERMUnderLoad(t *testing.T) {
 		}
 		c.until(t, 50+c.random.IntN(50), func() {
 			if code, took := p.terminate(); code != 0 || took > 20*time.Second {
-				t.Errorf("exit code %d after %v\n%s", code, took, p.log)
+				t.Errorf("exit code %d after %v\n%s", code, took, p.said())
 			}
 		})
 		if info, err := os.Stat(s.path("portcullis.db-wal")); err == nil && info.Size() > 0 {
@@ -75,7 +75,7 @@ func TestASecondSIGTERMEndsAtOnce(t *testing.T) {
 		t.Errorf("it took %v", took)
 	}
 	if strings.Contains(p.log.String(), "goroutine ") {
-		t.Errorf("a panic:\n%s", p.log)
+		t.Errorf("a panic:\n%s", p.said())
 	}
 	s.start()
 	c.reconcile(t)

@@ -265,11 +265,14 @@ func (c *crew) each(t testing.TB, do func(*worker) error) {
 	all.Wait()
 }
 
+// mostSteps of a worker without a lost answer: more would be no fault at all.
+const mostSteps = 5000
+
 // work lets all workers go on until stop is closed, or until the answer of each is lost.
 func (c *crew) work(t testing.TB, stop <-chan struct{}) {
 	t.Helper()
 	c.each(t, func(k *worker) error {
-		for n := 0; ; n++ {
+		for range mostSteps {
 			select {
 			case <-stop:
 				return nil
@@ -283,6 +286,7 @@ func (c *crew) work(t testing.TB, stop <-chan struct{}) {
 				return err
 			}
 		}
+		return errors.New("it went on and on")
 	})
 }
 
