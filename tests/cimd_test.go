@@ -69,10 +69,7 @@ func (d *documents) serveDocument(path string, doc map[string]any) string {
 	if err != nil {
 		panic(err) // maps of plain values always marshal
 	}
-	return d.publish(path, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		w.Write(data)
-	})
+	return d.publish(path, rawDocument("application/json", string(data))(path))
 }
 
 func (d *documents) count(path string) int {
@@ -135,6 +132,14 @@ func TestClientMetadataDocument(t *testing.T) {
 	t.Run("a confidential method is refused", func(t *testing.T) {
 		b.post("/token", form, "Authorization", basic(id, "secret")).wantError(401, "invalid_client")
 	})
+}
+
+// What nobody vouches for is treated with care.
+func TestClientsWithDocumentsAreNotTrusted(t *testing.T) {
+	t.Parallel()
+	d := newDocuments(t)
+	s := startWithDocuments(t, d, "/agent.json")
+	id := d.serveDocument("/agent.json", d.document("/agent.json", nil))
 	t.Run("R1 redirects that the document does not list", func(t *testing.T) {
 		for _, uri := range []string{"http://127.0.0.1:1/other", "http://[::1]/callback", "https://evil.example/", "http://localhost:53119/callback/"} {
 			s.browser(t).get("/authorize?" + ask(func(q *request) { q.client, q.redirect = id, uri }).params().Encode()).wantPage(400)
@@ -162,67 +167,7 @@ func TestClientMetadataDocument(t *testing.T) {
 func TestBadClientMetadataDocuments(t *testing.T) {
 	t.Parallel()
 	d := newDocuments(t)
-	raw := func(kind, body string) func(string) http.HandlerFunc {
-		return func(string) http.HandlerFunc {
-			return func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("Content-Type", kind)
-				w.Write([]byte(body))
-			}
-		}
-	}
-	status := func(code int, location string) func(string) http.HandlerFunc {
-		return func(path string) http.HandlerFunc {
-			data, _ := json.Marshal(d.document(path, nil)) // plain values always marshal
-			return func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("Content-Type", "application/json")
-				if location != "" {
-					w.Header().Set("Location", location)
-				}
-				w.WriteHeader(code)
-				w.Write(data)
-			}
-		}
-	}
-	changed := func(changes map[string]any) func(string) http.HandlerFunc {
-		return func(path string) http.HandlerFunc {
-			data, _ := json.Marshal(d.document(path, changes)) // plain values always marshal
-			return raw("application/json", string(data))("")
-		}
-	}
-	cases := map[string]func(path string) http.HandlerFunc{
-		"M6 404":                       func(string) http.HandlerFunc { return http.NotFound },
-		"M6 500":                       status(500, ""),
-		"M6 206":                       status(206, ""),
-		"M4 redirect":                  status(302, "/good.json"),
-		"M4 permanent redirect":        status(308, "/good.json"),
-		"M6 HTML":                      raw("text/html", "<html>"),
-		"M6 JSON as text":              raw("text/plain", `{}`),
-		"M6 no JSON":                   raw("application/json", "client_id=x"),
-		"M6 a list":                    raw("application/json", "[]"),
-		"M6 empty":                     raw("application/json", ""),
-		"M6 null":                      raw("application/json", "null"),
-		"M5 more than 64 KiB":          changed(map[string]any{"padding": strings.Repeat("a", 70<<10)}),
-		"M6 client_id of another":      changed(map[string]any{"client_id": "https://evil.example/client.json"}),
-		"M6 client_id with a slash":    changed(map[string]any{"client_id": d.URL + "/slash.json/"}),
-		"M6 no client_id":              changed(map[string]any{"client_id": nil}),
-		"AS-71 no client_name":         changed(map[string]any{"client_name": nil}),
-		"AS-71 no redirect_uris":       changed(map[string]any{"redirect_uris": nil}),
-		"AS-71 empty redirect_uris":    changed(map[string]any{"redirect_uris": []string{}}),
-		"AS-71 text as redirect_uris":  changed(map[string]any{"redirect_uris": "http://127.0.0.1/callback"}),
-		"D1 a script as redirect":      changed(map[string]any{"redirect_uris": []string{"http://127.0.0.1/callback", "JaVaScRiPt:alert(1)"}}),
-		"R5 http to another host":      changed(map[string]any{"redirect_uris": []string{"http://127.0.0.1/callback", "http://app.example/cb"}}),
-		"M10 client_secret":            changed(map[string]any{"client_secret": "x"}),
-		"M10 client_secret_expires_at": changed(map[string]any{"client_secret_expires_at": 0}),
-		"M10 client_secret_post":       changed(map[string]any{"token_endpoint_auth_method": "client_secret_post"}),
-		"M10 client_secret_basic":      changed(map[string]any{"token_endpoint_auth_method": "client_secret_basic"}),
-		"M10 client_secret_jwt":        changed(map[string]any{"token_endpoint_auth_method": "client_secret_jwt"}),
-		"M10 a private key":            changed(map[string]any{"jwks": map[string]any{"keys": []any{map[string]any{"kty": "EC", "crv": "P-256", "x": "a", "y": "b", "d": "c"}}}}),
-		"no code grant":                changed(map[string]any{"grant_types": []string{"client_credentials"}}),
-		"M6 duplicate client_id": func(path string) http.HandlerFunc {
-			data, _ := json.Marshal(d.document(path, nil)) // plain values always marshal
-			return raw("application/json", strings.TrimSuffix(string(data), "}")+`,"client_id":"`+d.URL+path+`"}`)("")
-		},
-	}
+	cases := d.badDocuments()
 	var paths []string
 	names := map[string]string{}
 	for name := range cases {
@@ -252,6 +197,84 @@ func TestBadClientMetadataDocuments(t *testing.T) {
 	}
 	if n := d.count("/good.json"); n != 0 {
 		t.Errorf("M4: a redirect was followed %d times", n)
+	}
+}
+
+// faultyHost makes the handler that a path gets.
+type faultyHost func(path string) http.HandlerFunc
+
+func rawDocument(kind, body string) faultyHost {
+	return func(string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", kind)
+			w.Write([]byte(body))
+		}
+	}
+}
+
+// goodDocument is a good document for a path with changes, as text.
+func (d *documents) goodDocument(path string, changes map[string]any) string {
+	data, err := json.Marshal(d.document(path, changes))
+	if err != nil {
+		panic(err) // maps of plain values always marshal
+	}
+	return string(data)
+}
+
+// withStatus answers a good document with another status.
+func (d *documents) withStatus(code int, location string) faultyHost {
+	return func(path string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			if location != "" {
+				w.Header().Set("Location", location)
+			}
+			w.WriteHeader(code)
+			w.Write([]byte(d.goodDocument(path, nil)))
+		}
+	}
+}
+
+// changed answers a document that differs from a good one.
+func (d *documents) changed(changes map[string]any) faultyHost {
+	return func(path string) http.HandlerFunc {
+		return rawDocument("application/json", d.goodDocument(path, changes))(path)
+	}
+}
+
+func (d *documents) badDocuments() map[string]faultyHost {
+	return map[string]faultyHost{
+		"M6 404":                       func(string) http.HandlerFunc { return http.NotFound },
+		"M6 500":                       d.withStatus(500, ""),
+		"M6 206":                       d.withStatus(206, ""),
+		"M4 redirect":                  d.withStatus(302, "/good.json"),
+		"M4 permanent redirect":        d.withStatus(308, "/good.json"),
+		"M6 HTML":                      rawDocument("text/html", "<html>"),
+		"M6 JSON as text":              rawDocument("text/plain", `{}`),
+		"M6 no JSON":                   rawDocument("application/json", "client_id=x"),
+		"M6 a list":                    rawDocument("application/json", "[]"),
+		"M6 empty":                     rawDocument("application/json", ""),
+		"M6 null":                      rawDocument("application/json", "null"),
+		"M5 more than 64 KiB":          d.changed(map[string]any{"padding": strings.Repeat("a", 70<<10)}),
+		"M6 client_id of another":      d.changed(map[string]any{"client_id": "https://evil.example/client.json"}),
+		"M6 client_id with a slash":    d.changed(map[string]any{"client_id": d.URL + "/slash.json/"}),
+		"M6 no client_id":              d.changed(map[string]any{"client_id": nil}),
+		"AS-71 no client_name":         d.changed(map[string]any{"client_name": nil}),
+		"AS-71 no redirect_uris":       d.changed(map[string]any{"redirect_uris": nil}),
+		"AS-71 empty redirect_uris":    d.changed(map[string]any{"redirect_uris": []string{}}),
+		"AS-71 text as redirect_uris":  d.changed(map[string]any{"redirect_uris": "http://127.0.0.1/callback"}),
+		"D1 a script as redirect":      d.changed(map[string]any{"redirect_uris": []string{"http://127.0.0.1/callback", "JaVaScRiPt:alert(1)"}}),
+		"R5 http to another host":      d.changed(map[string]any{"redirect_uris": []string{"http://127.0.0.1/callback", "http://app.example/cb"}}),
+		"M10 client_secret":            d.changed(map[string]any{"client_secret": "x"}),
+		"M10 client_secret_expires_at": d.changed(map[string]any{"client_secret_expires_at": 0}),
+		"M10 client_secret_post":       d.changed(map[string]any{"token_endpoint_auth_method": "client_secret_post"}),
+		"M10 client_secret_basic":      d.changed(map[string]any{"token_endpoint_auth_method": "client_secret_basic"}),
+		"M10 client_secret_jwt":        d.changed(map[string]any{"token_endpoint_auth_method": "client_secret_jwt"}),
+		"M10 a private key":            d.changed(map[string]any{"jwks": map[string]any{"keys": []any{map[string]any{"kty": "EC", "crv": "P-256", "x": "a", "y": "b", "d": "c"}}}}),
+		"no code grant":                d.changed(map[string]any{"grant_types": []string{"client_credentials"}}),
+		"M6 duplicate client_id": func(path string) http.HandlerFunc {
+			return rawDocument("application/json", strings.TrimSuffix(d.goodDocument(path, nil), "}")+`,"client_id":"`+d.URL+path+`"}`)(path)
+		},
 	}
 }
 

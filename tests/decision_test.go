@@ -12,11 +12,45 @@ func TestDecisions(t *testing.T) {
 	all := s.browser(t).tokens(ask(by("carol"), scopes(scopeCalendar, scopeCRM, scopeTransfer, scopePayroll))).text("access_token")
 	little := b.tokens(ask()).text("access_token")
 	foreign := b.tokens(ask(scopes("notes:pages.read"), func(q *request) { q.resource = notes })).text("access_token")
-	cases := map[string]struct {
-		token, tool, arguments string
-		allowed                bool
-		reason                 string
-	}{
+	for name, c := range decisions(all, little, foreign) {
+		t.Run(name, func(t *testing.T) {
+			b := s.program(t)
+			a := b.decide(c.token, c.tool, c.arguments).wantDecision(c.allowed, c.reason)
+			if a.text("context.evaluation_id") == "" || a.text("context.evaluated_at") == "" {
+				t.Errorf("no evaluation id or time: %s", a.body)
+			}
+			status, challenge := a.text("context.challenge.status"), a.text("context.challenge.www_authenticate")
+			switch c.reason {
+			case "insufficient_scope":
+				if status != "403" || !strings.HasPrefix(challenge, "Bearer ") || !strings.Contains(challenge, `error="insufficient_scope"`) ||
+					!strings.Contains(challenge, `scope="`+scopeTransfer+`"`) || !strings.Contains(challenge, `resource_metadata="`+s.issuer) {
+					t.Errorf("RS-05: challenge %s %s", status, challenge)
+				}
+			case "invalid_token":
+				if status != "401" || !strings.HasPrefix(challenge, "Bearer ") || !strings.Contains(challenge, `error="invalid_token"`) {
+					t.Errorf("RS-04: challenge %s %s", status, challenge)
+				}
+			default:
+				if status != "" {
+					t.Errorf("a challenge where nothing helps: %s", challenge)
+				}
+			}
+			if strings.Contains(challenge, "offline_access") {
+				t.Errorf("RS-10: %s", challenge)
+			}
+		})
+	}
+}
+
+// decided is a tool call and the decision that it must get.
+type decided struct {
+	token, tool, arguments string
+	allowed                bool
+	reason                 string
+}
+
+func decisions(all, little, foreign string) map[string]decided {
+	return map[string]decided{
 		"a catalogued tool with its scope": {all, "calendar_list", `{"day":"monday"}`, true, "allowed"},
 		"no arguments":                     {all, "calendar_list", `{}`, true, "allowed"},
 		"null arguments":                   {all, "calendar_list", `null`, true, "allowed"},
@@ -44,34 +78,6 @@ func TestDecisions(t *testing.T) {
 		"I3 garbage":                       {"garbage", "calendar_list", `{}`, false, "invalid_token"},
 		"J5 alg none":                      {unsigned(all), "calendar_list", `{}`, false, "invalid_token"},
 		"J10 a changed token":              {flip(all, len(all)/2), "calendar_list", `{}`, false, "invalid_token"},
-	}
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			b := s.program(t)
-			a := b.decide(c.token, c.tool, c.arguments).wantDecision(c.allowed, c.reason)
-			if a.text("context.evaluation_id") == "" || a.text("context.evaluated_at") == "" {
-				t.Errorf("no evaluation id or time: %s", a.body)
-			}
-			status, challenge := a.text("context.challenge.status"), a.text("context.challenge.www_authenticate")
-			switch c.reason {
-			case "insufficient_scope":
-				if status != "403" || !strings.HasPrefix(challenge, "Bearer ") || !strings.Contains(challenge, `error="insufficient_scope"`) ||
-					!strings.Contains(challenge, `scope="`+scopeTransfer+`"`) || !strings.Contains(challenge, `resource_metadata="`+s.issuer) {
-					t.Errorf("RS-05: challenge %s %s", status, challenge)
-				}
-			case "invalid_token":
-				if status != "401" || !strings.HasPrefix(challenge, "Bearer ") || !strings.Contains(challenge, `error="invalid_token"`) {
-					t.Errorf("RS-04: challenge %s %s", status, challenge)
-				}
-			default:
-				if status != "" {
-					t.Errorf("a challenge where nothing helps: %s", challenge)
-				}
-			}
-			if strings.Contains(challenge, "offline_access") {
-				t.Errorf("RS-10: %s", challenge)
-			}
-		})
 	}
 }
 
@@ -109,9 +115,25 @@ func TestBadEvaluations(t *testing.T) {
 	s := start(t, "main.yaml", nil)
 	b := s.browser(t)
 	token := b.tokens(ask()).text("access_token")
-	good := `{"action":{"name":"tools/call"},"resource":{"type":"tool","id":"calendar_list"},"context":{"access_token":"` + token + `"}}`
+	good := callWith(token)
 	b.evaluate(good).wantDecision(true, "allowed")
-	bodies := map[string]string{
+	for name, body := range malformedEvaluations(good, token) {
+		t.Run(name, func(t *testing.T) {
+			a := s.program(t).evaluate(body)
+			if a.status != 400 || a.json("decision") != nil {
+				t.Errorf("%d %s, want 400 and no decision", a.status, a.body)
+			}
+		})
+	}
+}
+
+// callWith is an evaluation that is allowed with the token.
+func callWith(token string) string {
+	return `{"action":{"name":"tools/call"},"resource":{"type":"tool","id":"calendar_list"},"context":{"access_token":"` + token + `"}}`
+}
+
+func malformedEvaluations(good, token string) map[string]string {
+	return map[string]string{
 		"empty":                         ``,
 		"no JSON":                       `subject=alice`,
 		"null":                          `null`,
@@ -145,14 +167,14 @@ func TestBadEvaluations(t *testing.T) {
 		"G8 single quotes":              strings.ReplaceAll(good, `"`, `'`),
 		"G8 deep nesting":               strings.Replace(good, `"id":"calendar_list"`, `"id":"calendar_list","properties":{"arguments":`+strings.Repeat("[", 20000)+strings.Repeat("]", 20000)+`}`, 1),
 	}
-	for name, body := range bodies {
-		t.Run(name, func(t *testing.T) {
-			a := s.program(t).evaluate(body)
-			if a.status != 400 || a.json("decision") != nil {
-				t.Errorf("%d %s, want 400 and no decision", a.status, a.body)
-			}
-		})
-	}
+}
+
+// Whoever is not a registered server gets no decision.
+func TestEvaluationsOfStrangers(t *testing.T) {
+	t.Parallel()
+	s := start(t, "main.yaml", nil)
+	token := s.browser(t).tokens(ask()).text("access_token")
+	good := callWith(token)
 	callers := map[string][]string{
 		"nobody":               nil,
 		"wrong secret":         {"Authorization", basic(officeKey, "x")},

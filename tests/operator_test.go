@@ -40,26 +40,7 @@ func TestNoSecretIsLeftBehind(t *testing.T) {
 		"wrong token": "canary-wrong-token"} {
 		secrets[name] = value
 	}
-	s.stop()
-	audit, errs, code := s.command("audit", "export")
-	if code != 0 || !strings.Contains(audit, "decision") {
-		t.Fatalf("audit export: exit %d %s", code, errs)
-	}
-	places := map[string]string{"log": s.log.String(), "audit": audit}
-	files, err := filepath.Glob(filepath.Join(s.dir, "portcullis.*"))
-	if err != nil || len(files) < 2 {
-		t.Fatal("no database:", files, err)
-	}
-	for _, f := range files {
-		if strings.HasSuffix(f, ".yaml") || strings.HasSuffix(f, ".key") {
-			continue
-		}
-		data, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		places[filepath.Base(f)] = string(data)
-	}
+	places := s.leftBehind()
 	for name, value := range secrets {
 		if value == "" {
 			t.Errorf("no %s was issued, so this test proves nothing", name)
@@ -72,6 +53,32 @@ func TestNoSecretIsLeftBehind(t *testing.T) {
 			}
 		}
 	}
+}
+
+// leftBehind stops the program and reads everything that it wrote.
+func (s *server) leftBehind() map[string]string {
+	s.t.Helper()
+	s.stop()
+	audit, errs, code := s.command("audit", "export")
+	if code != 0 || !strings.Contains(audit, "decision") {
+		s.t.Fatalf("audit export: exit %d %s", code, errs)
+	}
+	places := map[string]string{"log": s.log.String(), "audit": audit}
+	files, err := filepath.Glob(filepath.Join(s.dir, "portcullis.*"))
+	if err != nil || len(files) < 2 {
+		s.t.Fatal("no database:", files, err)
+	}
+	for _, f := range files {
+		if strings.HasSuffix(f, ".yaml") || strings.HasSuffix(f, ".key") {
+			continue
+		}
+		data, err := os.ReadFile(f)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		places[filepath.Base(f)] = string(data)
+	}
+	return places
 }
 
 // auditTypes counts the rows of the audit by type and outcome.

@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -64,19 +65,24 @@ func TestCookies(t *testing.T) {
 	if len(names) < 2 {
 		t.Errorf("cookies %v, want one of the browser and one of the session", names)
 	}
+}
+
+// U15: a login makes a new session and ends the one of before.
+func TestALoginMakesANewSession(t *testing.T) {
+	t.Parallel()
+	s := start(t, "main.yaml", nil)
 	t.Run("U15 a planted session is not taken over", func(t *testing.T) {
-		session := names[len(names)-1]
 		victim := s.browser(t)
 		home, err := url.Parse(s.issuer + "/ui/")
 		if err != nil {
 			t.Fatal(err)
 		}
-		planted := &http.Cookie{Name: session, Value: "PLANTEDPLANTEDPLANTEDPLANTED", Path: "/ui"}
+		planted := &http.Cookie{Name: "portcullis_session", Value: "PLANTEDPLANTEDPLANTEDPLANTED", Path: "/ui"}
 		victim.client.Jar.SetCookies(home, []*http.Cookie{planted})
-		page, path := victim.begin(q)
+		page, path := victim.begin(ask())
 		victim.login(page, path, "alice").want(200)
 		for _, c := range victim.client.Jar.Cookies(home) {
-			if c.Name == session && c.Value == planted.Value {
+			if c.Name == planted.Name && c.Value == planted.Value {
 				t.Error("the session id is the one from before the login")
 			}
 		}
@@ -148,6 +154,16 @@ func TestFormsAreBoundToTheirBrowser(t *testing.T) {
 			t.Errorf("%d %s", a.status, a.header.Get("Location"))
 		}
 	})
+}
+
+// What the consent form may say, and how often.
+func TestConsentAnswers(t *testing.T) {
+	t.Parallel()
+	s := start(t, "main.yaml", nil)
+	owner := s.browser(t)
+	page, path := owner.consentPage(ask())
+	token := page.field("form_token")
+	allow := url.Values{"form_token": {token}, "action": {"allow"}, "scope": {scopeCalendar}}
 	t.Run("neither allow nor deny", func(t *testing.T) {
 		owner.post(path+"/consent", url.Values{"form_token": {token}, "scope": {scopeCalendar}}).wantPage(400)
 	})
@@ -305,13 +321,8 @@ func TestAccount(t *testing.T) {
 		"wrong old password": {"old_password": {"nonsense"}}, "not the same twice": {"again": {next + "x"}}, "too short": {"new_password": {"x"}, "again": {"x"}},
 		"U3 forged form": {"form_token": {"forged"}},
 	} {
-		form := url.Values{}
-		for k, v := range full {
-			form[k] = v
-		}
-		for k, v := range differs {
-			form[k] = v
-		}
+		form := maps.Clone(full)
+		maps.Copy(form, differs)
 		if a := change(form); a.status < 400 || a.status >= 500 {
 			t.Errorf("%s: %d %s", name, a.status, a.header.Get("Location"))
 		}
@@ -326,16 +337,28 @@ func TestAccount(t *testing.T) {
 	if a := signIn(s.browser(t), password); a.status == 303 {
 		t.Error("the old password still works")
 	}
-	t.Run("logout", func(t *testing.T) {
-		token := b.get("/ui/account").want(200).field("form_token")
-		b.post("/ui/logout", url.Values{"form_token": {"forged"}}).wantPage(403)
-		b.get("/ui/account").want(200)
-		b.post("/ui/logout", url.Values{"form_token": {token}}).want(303)
-		if a := b.get("/ui/account"); a.status != 303 {
-			t.Errorf("the session lives on: %d", a.status)
-		}
-		signIn(b, next).want(303)
-	})
+	signIn(s.browser(t), next).want(303)
+}
+
+func TestLogout(t *testing.T) {
+	t.Parallel()
+	s := start(t, "main.yaml", nil)
+	b := s.browser(t)
+	b.authorize(ask())
+	token := b.get("/ui/account").want(200).field("form_token")
+	b.post("/ui/logout", url.Values{"form_token": {"forged"}}).wantPage(403)
+	b.get("/ui/account").want(200)
+	b.post("/ui/logout", url.Values{"form_token": {token}}).want(303)
+	if a := b.get("/ui/account"); a.status != 303 {
+		t.Errorf("the session lives on: %d", a.status)
+	}
+}
+
+func TestAccountsAreApart(t *testing.T) {
+	t.Parallel()
+	s := start(t, "main.yaml", nil)
+	b := s.browser(t)
+	b.authorize(ask(by("bob")))
 	t.Run("whose password is in the configuration file is not offered to change it", func(t *testing.T) {
 		alice := s.browser(t)
 		page, path := alice.begin(ask())
@@ -353,7 +376,7 @@ func TestAccount(t *testing.T) {
 		}
 		token := b.get("/ui/account").want(200).field("form_token")
 		if a := b.post(path[1], url.Values{"form_token": {token}}); a.status != 404 {
-			t.Errorf("frank revokes alice's grant: %d", a.status)
+			t.Errorf("bob revokes alice's grant: %d", a.status)
 		}
 		if !alice.active(tokens.text("access_token")) {
 			t.Error("alice's token died")

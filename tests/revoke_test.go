@@ -39,6 +39,13 @@ func TestIntrospectionIsForTheTokensAudienceOnly(t *testing.T) {
 			t.Errorf("%s: %d %s", name, a.status, a.body)
 		}
 	}
+}
+
+func TestIntrospectionIsForRegisteredServersOnly(t *testing.T) {
+	t.Parallel()
+	s := start(t, "main.yaml", nil)
+	b := s.browser(t)
+	access := b.tokens(ask()).text("access_token")
 	refused := map[string]*answer{
 		"I1 nobody":             b.post("/introspect", url.Values{"token": {access}}),
 		"I1 wrong secret":       b.post("/introspect", url.Values{"token": {access}}, "Authorization", basic(officeKey, "x")),
@@ -106,7 +113,15 @@ func TestRevocation(t *testing.T) {
 	if !b.active(access) {
 		t.Fatal("a revocation that was refused or meant another client ended the token")
 	}
+}
 
+func TestWhatARevocationEnds(t *testing.T) {
+	t.Parallel()
+	s := start(t, "main.yaml", nil)
+	b := s.browser(t)
+	tokens := b.tokens(ask())
+	access, refresh := tokens.text("access_token"), tokens.text("refresh_token")
+	revoke := func(form url.Values) *answer { return b.post("/revoke", form) }
 	t.Run("of an access token ends that one", func(t *testing.T) {
 		other := b.tokens(ask())
 		revoke(url.Values{"client_id": {"cli"}, "token": {other.text("access_token")}, "token_type_hint": {"access_token"}}).want(200)

@@ -85,6 +85,9 @@ func start(t testing.TB, config string, with map[string]string) *server {
 // prepare writes the configuration but starts nothing.
 func prepare(t testing.TB, config string, with map[string]string) *server {
 	t.Helper()
+	if err := noteSources(); err != nil {
+		t.Fatal(err)
+	}
 	hash, err := passwordHash()
 	if err != nil {
 		t.Fatal("user hash:", err)
@@ -211,6 +214,9 @@ func (s *server) command(args ...string) (stdout, stderr string, code int) {
 
 func runProgram(t testing.TB, stdin string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
+	if err := noteSources(); err != nil {
+		t.Fatal(err)
+	}
 	var out, errs bytes.Buffer
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -69,12 +69,46 @@ func TestTokenResponse(t *testing.T) {
 func TestBadRedemptionsLeaveTheCodeAlone(t *testing.T) {
 	t.Parallel()
 	s := start(t, "main.yaml", nil)
-	cases := map[string]struct {
-		change url.Values // no value = left out
-		header []string
-		status int
-		code   string
-	}{
+	for name, c := range badRedemptions() {
+		t.Run(name, func(t *testing.T) {
+			b := s.browser(t)
+			q := ask()
+			code := b.code(q)
+			form := q.redemption(code)
+			for k, v := range c.change {
+				form[k] = v
+				if v == nil {
+					delete(form, k)
+				}
+			}
+			switch form.Get("code") {
+			case "cut":
+				form.Set("code", code[:len(code)-1])
+			case "longer":
+				form.Set("code", code+"A")
+			}
+			if form.Get("code_verifier") == "challenge" {
+				form.Set("code_verifier", challengeOf(q.verifier))
+			}
+			a := b.post("/token", form, c.header...).wantError(c.status, c.code)
+			if got := a.header.Get("WWW-Authenticate"); (c.status == 401 && len(c.header) > 0) != (got != "") {
+				t.Errorf("AS-49: WWW-Authenticate is %q", got)
+			}
+			b.post("/token", q.redemption(code)).want(200)
+		})
+	}
+}
+
+// badRedemption is how a token request differs from a good one, and what it must get.
+type badRedemption struct {
+	change url.Values // no value = left out
+	header []string
+	status int
+	code   string
+}
+
+func badRedemptions() map[string]badRedemption {
+	return map[string]badRedemption{
 		"AS-40 no grant_type":               {change: url.Values{"grant_type": nil}, status: 400, code: "invalid_request"},
 		"unknown grant_type":                {change: url.Values{"grant_type": {"password"}}, status: 400, code: "unsupported_grant_type"},
 		"no code":                           {change: url.Values{"code": nil}, status: 400, code: "invalid_request"},
@@ -107,34 +141,6 @@ func TestBadRedemptionsLeaveTheCodeAlone(t *testing.T) {
 		"R7 redirect_uri twice":             {change: url.Values{"redirect_uri": {callback, callback}}, status: 400, code: "invalid_request"},
 		"R7 an unknown parameter twice":     {change: url.Values{"x": {"a", "b"}}, status: 400, code: "invalid_request"},
 	}
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			b := s.browser(t)
-			q := ask()
-			code := b.code(q)
-			form := q.redemption(code)
-			for k, v := range c.change {
-				form[k] = v
-				if v == nil {
-					delete(form, k)
-				}
-			}
-			switch form.Get("code") {
-			case "cut":
-				form.Set("code", code[:len(code)-1])
-			case "longer":
-				form.Set("code", code+"A")
-			}
-			if form.Get("code_verifier") == "challenge" {
-				form.Set("code_verifier", challengeOf(q.verifier))
-			}
-			a := b.post("/token", form, c.header...).wantError(c.status, c.code)
-			if got := a.header.Get("WWW-Authenticate"); (c.status == 401 && len(c.header) > 0) != (got != "") {
-				t.Errorf("AS-49: WWW-Authenticate is %q", got)
-			}
-			b.post("/token", q.redemption(code)).want(200)
-		})
-	}
 }
 
 func TestTokenEndpointTakesOnlyPostedForms(t *testing.T) {
@@ -162,32 +168,7 @@ func TestTokenEndpointTakesOnlyPostedForms(t *testing.T) {
 func TestClientAuthentication(t *testing.T) {
 	t.Parallel()
 	s := start(t, "main.yaml", nil)
-	post := ask(func(q *request) { q.client, q.redirect = "web-post", "https://post.example/cb" })
-	cases := map[string]struct {
-		q      request
-		change url.Values
-		auth   string
-		status int
-		code   string
-	}{
-		"AS-41 public": {q: ask(), status: 200},
-		"AS-42 public, Basic with an empty secret": {q: ask(), change: url.Values{"client_id": nil}, auth: basic("cli", ""), status: 200},
-		"AS-42 the same with client_id too":        {q: ask(), auth: basic("cli", ""), status: 200},
-		"AS-41 Basic":                              {q: ask(web), change: url.Values{"client_id": nil}, auth: basic("web", webSecret), status: 200},
-		"AS-41 Basic and the same client_id":       {q: ask(web), auth: basic("web", webSecret), status: 200},
-		"AS-41 scheme in lower case":               {q: ask(web), auth: strings.Replace(basic("web", webSecret), "Basic", "basic", 1), status: 200},
-		"AS-41 post":                               {q: post, change: url.Values{"client_secret": {postSecret}}, status: 200},
-		"J4 confidential without secret":           {q: ask(web), status: 401, code: "invalid_client"},
-		"J4 confidential with an empty secret":     {q: ask(web), auth: basic("web", ""), status: 401, code: "invalid_client"},
-		"J4 posting client without secret":         {q: post, status: 401, code: "invalid_client"},
-		"J4 posting client, empty secret":          {q: post, change: url.Values{"client_secret": {""}}, status: 401, code: "invalid_client"},
-		"J1 wrong secret, Basic":                   {q: ask(web), auth: basic("web", webSecret+"x"), status: 401, code: "invalid_client"},
-		"J1 wrong secret, post":                    {q: post, change: url.Values{"client_secret": {"x"}}, status: 401, code: "invalid_client"},
-		"J1 another client's secret":               {q: ask(web), auth: basic("web", postSecret), status: 401, code: "invalid_client"},
-		"J2 two methods":                           {q: ask(web), change: url.Values{"client_secret": {webSecret}}, auth: basic("web", webSecret), status: 400, code: "invalid_request"},
-		"J2 Basic against client_id":               {q: ask(web), change: url.Values{"client_id": {"cli"}}, auth: basic("web", webSecret), status: 400, code: "invalid_request"},
-	}
-	for name, c := range cases {
+	for name, c := range clientAuthentications() {
 		t.Run(name, func(t *testing.T) {
 			b := s.browser(t)
 			code := b.code(c.q)
@@ -225,6 +206,37 @@ func TestClientAuthentication(t *testing.T) {
 			t.Errorf("wrong secret: %d %s\nunknown client: %d %s", one.status, one.body, two.status, two.body)
 		}
 	})
+}
+
+// authentication is a token request with credentials, and what it must get.
+type authentication struct {
+	q      request
+	change url.Values
+	auth   string
+	status int
+	code   string
+}
+
+func clientAuthentications() map[string]authentication {
+	post := ask(func(q *request) { q.client, q.redirect = "web-post", "https://post.example/cb" })
+	return map[string]authentication{
+		"AS-41 public": {q: ask(), status: 200},
+		"AS-42 public, Basic with an empty secret": {q: ask(), change: url.Values{"client_id": nil}, auth: basic("cli", ""), status: 200},
+		"AS-42 the same with client_id too":        {q: ask(), auth: basic("cli", ""), status: 200},
+		"AS-41 Basic":                              {q: ask(web), change: url.Values{"client_id": nil}, auth: basic("web", webSecret), status: 200},
+		"AS-41 Basic and the same client_id":       {q: ask(web), auth: basic("web", webSecret), status: 200},
+		"AS-41 scheme in lower case":               {q: ask(web), auth: strings.Replace(basic("web", webSecret), "Basic", "basic", 1), status: 200},
+		"AS-41 post":                               {q: post, change: url.Values{"client_secret": {postSecret}}, status: 200},
+		"J4 confidential without secret":           {q: ask(web), status: 401, code: "invalid_client"},
+		"J4 confidential with an empty secret":     {q: ask(web), auth: basic("web", ""), status: 401, code: "invalid_client"},
+		"J4 posting client without secret":         {q: post, status: 401, code: "invalid_client"},
+		"J4 posting client, empty secret":          {q: post, change: url.Values{"client_secret": {""}}, status: 401, code: "invalid_client"},
+		"J1 wrong secret, Basic":                   {q: ask(web), auth: basic("web", webSecret+"x"), status: 401, code: "invalid_client"},
+		"J1 wrong secret, post":                    {q: post, change: url.Values{"client_secret": {"x"}}, status: 401, code: "invalid_client"},
+		"J1 another client's secret":               {q: ask(web), auth: basic("web", postSecret), status: 401, code: "invalid_client"},
+		"J2 two methods":                           {q: ask(web), change: url.Values{"client_secret": {webSecret}}, auth: basic("web", webSecret), status: 400, code: "invalid_request"},
+		"J2 Basic against client_id":               {q: ask(web), change: url.Values{"client_id": {"cli"}}, auth: basic("web", webSecret), status: 400, code: "invalid_request"},
+	}
 }
 
 // C4: wrong verifiers cost the code nothing until the fifth burns it (DESIGN §9).
