@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -105,6 +106,12 @@ func readParams(form url.Values) (url.Values, error) {
 		out[name] = v
 		for _, one := range v {
 			size += len(one)
+		}
+	}
+	for name, v := range form { // one repeated name is kept without its values, so that the error can be told after the login
+		if len(nonEmpty(v)) > 1 && !slices.Contains(knownParams(), name) {
+			out[cut(name, 40)] = []string{"", ""}
+			break
 		}
 	}
 	if size > maxStoredParams {
