@@ -91,7 +91,7 @@ func (e *AccountEndpoint) Revoke(ctx context.Context, b Browser, formToken, gran
 		return err
 	}
 	g, err := e.cfg.Grants.Grant(ctx, grantID)
-	if errors.Is(err, ErrNotFound) || err == nil && g.UserID != user.ID {
+	if errors.Is(err, ErrNotFound) || err == nil && (g.UserID != user.ID || !g.Live()) {
 		return NotFound.Errorf("there is no such connection; it may have been revoked before")
 	}
 	if err != nil {

@@ -130,6 +130,9 @@ func (c *Catalogue) Resources() []*Resource { return slices.Clone(c.state.Load()
 func (c *Catalogue) CheckArguments(r *Resource, tool string, args map[string]any) (checked bool, err error) {
 	schema, ok := c.state.Load().validators[r.Key+"\x00"+tool]
 	if !ok {
+		if t, found := r.Tool(tool); found && t.InputSchema != nil {
+			return false, fmt.Errorf("the input schema of %q is not in force any more", tool)
+		}
 		return false, nil
 	}
 	if args == nil {

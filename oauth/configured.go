@@ -5,8 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"reflect"
+	"slices"
 	"time"
 )
 
@@ -123,6 +123,9 @@ func (s *syncing) users(ctx context.Context, c Configured) error {
 			if sameUser(*was, x) {
 				continue
 			}
+			if was.PasswordHash != x.PasswordHash { // whoever knew the old password is logged out
+				s.note(EndSessions{UserID: x.ID}, EventPasswordChanged, "config", func(e *Event) { e.SubjectID, e.Username = x.ID, x.Name })
+			}
 		}
 		s.note(SaveUser{x}, EventConfigApplied, "user", func(e *Event) { e.SubjectID, e.Username = x.ID, x.Name })
 	}
@@ -135,7 +138,7 @@ func (s *syncing) users(ctx context.Context, c Configured) error {
 }
 
 func sameUser(a, b User) bool {
-	return a.Name == b.Name && a.PasswordHash == b.PasswordHash && a.Source == b.Source && a.Disabled == b.Disabled && fmt.Sprint(a.Groups) == fmt.Sprint(b.Groups)
+	return a.Name == b.Name && a.PasswordHash == b.PasswordHash && a.Source == b.Source && a.Disabled == b.Disabled && slices.Equal(a.Groups, b.Groups)
 }
 
 func (s *syncing) resources(ctx context.Context, c Configured) error {
@@ -167,9 +170,17 @@ func (s *syncing) resources(ctx context.Context, c Configured) error {
 
 // sameDocument compares two resources as they are stored: an empty list equals none.
 func sameDocument(a, b Resource) bool {
-	x, errA := json.Marshal(a)
-	y, errB := json.Marshal(b)
-	return errA == nil && errB == nil && bytes.Equal(emptyAsNull(x), emptyAsNull(y))
+	x, errA := json.Marshal(normalResource(a))
+	y, errB := json.Marshal(normalResource(b))
+	return errA == nil && errB == nil && bytes.Equal(x, y)
 }
 
-func emptyAsNull(text []byte) []byte { return bytes.ReplaceAll(text, []byte("[]"), []byte("null")) }
+func normalResource(r Resource) Resource {
+	r.Tools = slices.Clone(r.Tools)
+	for i := range r.Tools {
+		r.Tools[i].Scopes = NewScopes(r.Tools[i].Scopes...)
+	}
+	r.Scopes, r.Tools, r.SecretHashes = slices.Concat(r.Scopes), slices.Concat(r.Tools), slices.Concat(r.SecretHashes) // nil when empty
+	r.Baseline = NewScopes(r.Baseline...)
+	return r
+}

@@ -51,8 +51,19 @@ func (v *legView) next(ctx context.Context) (Step, error) {
 	if v.session == nil {
 		return v.login(""), nil
 	}
-	step, _, err := v.propose(ctx)
-	return step, err
+	return v.settled(ctx)
+}
+
+// settled commits what a step costs: a refusal by policy is recorded once and ends the interaction.
+func (v *legView) settled(ctx context.Context) (Step, error) {
+	step, _, costs, err := v.propose(ctx)
+	if err != nil || len(costs) == 0 {
+		return step, err
+	}
+	if err := v.e.cfg.Ledger.Commit(ctx, costs...); err != nil && !errors.Is(err, ErrConflict) {
+		return nil, err
+	}
+	return step, nil
 }
 
 func (v *legView) login(why string) LoginStep {
@@ -78,21 +89,20 @@ type proposal struct {
 }
 
 // propose asks policy and shapes the consent page; anything wrong becomes a redirect or another login.
-func (v *legView) propose(ctx context.Context) (Step, *proposal, error) {
+func (v *legView) propose(ctx context.Context) (Step, *proposal, []Change, error) {
 	r, e := parseAuthorization(v.i.Params, v.e.cfg.Resources)
 	if e != nil {
-		return v.refuse(e), nil, nil
+		return v.refuse(e), nil, nil, nil
 	}
 	grant, err := v.e.cfg.Grants.LiveGrant(ctx, v.user.ID, v.client.ID, r.resource.ID)
 	if errors.Is(err, ErrNotFound) {
 		grant, err = nil, nil
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	offline := (r.offline || v.client.MayUse("refresh_token")) && v.client.MayUse("refresh_token")
 	ask := ScopeRequest{Stage: StageAuthorize, GrantType: "authorization_code", Subject: v.user.Subject(), Client: v.client, Resource: r.resource,
-		Requested: r.asked, Offline: offline, Authn: v.authn(), RequestedACR: r.acr, MaxAge: r.maxAge}
+		Requested: r.asked, Offline: v.client.MayUse("refresh_token"), Authn: v.authn(), RequestedACR: r.acr, MaxAge: r.maxAge}
 	if grant != nil {
 		ask.Granted, ask.Consented = grant.Scopes, grant.Scopes
 	}
@@ -101,13 +111,13 @@ func (v *legView) propose(ctx context.Context) (Step, *proposal, error) {
 		return v.deniedByPolicy(ctx, r, granted.Decision, AsError(err))
 	}
 	if step := v.needsLogin(granted.Authn); step != nil {
-		return step, nil, nil
+		return step, nil, nil, nil
 	}
 	if r.noPrompt {
-		return v.refuse(ConsentRequired.Errorf("this server always asks the person; send the request without prompt=none")), nil, nil
+		return v.refuse(ConsentRequired.Errorf("this server always asks the person; send the request without prompt=none")), nil, nil, nil
 	}
 	p := &proposal{request: r, granted: granted, grant: grant}
-	return v.page(p), p, nil
+	return v.page(p), p, nil, nil
 }
 
 // needsLogin asks for a fresher login where that helps; a class of login that this server cannot do is a refusal.
@@ -125,17 +135,14 @@ func (v *legView) needsLogin(unmet []AuthnRequirement) Step {
 }
 
 // deniedByPolicy records the refusal and tells the client, or the person first if nobody vouches for the client.
-func (v *legView) deniedByPolicy(ctx context.Context, r *authorizationRequest, d ScopeDecision, e *Error) (Step, *proposal, error) {
+func (v *legView) deniedByPolicy(ctx context.Context, r *authorizationRequest, d ScopeDecision, e *Error) (Step, *proposal, []Change, error) {
 	if e.Code == ServerError || e.Code == TemporarilyUnavailable {
-		return nil, nil, e
+		return nil, nil, nil, e
 	}
 	ev := v.event(ctx, r)
 	ev.Outcome, ev.Reason, ev.Scopes = OutcomeDenied, e.ReasonOrCode(), r.asked
 	ev.DecisionID, ev.Rules, ev.Revision = d.ID, d.Rules, d.Revision
-	if err := v.e.cfg.Ledger.Commit(ctx, append(saved(d.Record), ev)...); err != nil {
-		return nil, nil, err
-	}
-	return v.refuse(e), nil, nil
+	return v.refuse(e), nil, append(saved(d.Record), TakeInteraction{v.i.ID}, ev), nil
 }
 
 func (v *legView) event(ctx context.Context, r *authorizationRequest) Event {
@@ -219,9 +226,9 @@ func (v *legView) answer(ctx context.Context, a Answer) (Step, []Change, error) 
 	if err := sameForm(a.FormToken, v.consentToken()); err != nil {
 		return nil, nil, err
 	}
-	step, p, err := v.propose(ctx)
+	step, p, costs, err := v.propose(ctx)
 	if err != nil || p == nil {
-		return step, nil, err
+		return step, costs, err
 	}
 	ev := v.event(ctx, p.request)
 	ev.DecisionID, ev.Rules, ev.Revision = p.granted.Decision.ID, p.granted.Decision.Rules, p.granted.Decision.Revision

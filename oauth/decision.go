@@ -150,7 +150,16 @@ func (d *Decider) begin(ctx context.Context, caller *Resource, r EvaluationReque
 	c := &call{d: d, r: r}
 	c.e = Evaluation{ID: id, Caller: caller, Claimed: *r.Subject, Action: *r.Action, Resource: *r.Resource, Context: rc, Extra: r.Context}
 	c.out.Context = EvaluationContext{EvaluationID: id, EvaluatedAt: rc.Time.UTC()}
-	c.event = Event{Time: rc.Time, Type: EventDecision, ResourceID: caller.ID, Action: cut(r.Action.Name, 100), DecisionID: id, IP: rc.IP, RequestID: rc.RequestID}
+	c.event = Event{Time: rc.Time, Type: EventDecision, ResourceID: caller.ID, Action: cut(r.Action.Name, 100), DecisionID: id, IP: rc.IP, RequestID: rc.RequestID,
+		Detail: map[string]string{}}
+	if r.Resource.Type == "tool" {
+		c.event.Tool = cut(r.Resource.ID, 100)
+	} else {
+		c.event.Detail["resource_type"], c.event.Detail["resource_id"] = cut(r.Resource.Type, 40), cut(r.Resource.ID, 200)
+	}
+	if r.Subject.ID != "" {
+		c.event.Detail["claimed_subject"] = cut(r.Subject.ID, 100)
+	}
 	return c
 }
 
@@ -189,6 +198,7 @@ func (c *call) identify(ctx context.Context, live *liveToken) error {
 		return err
 	}
 	c.e.Client = client
+	delete(c.event.Detail, "claimed_subject") // the token says who it is
 	c.out.Context.Subject, c.out.Context.Scope = live.claims.Subject, live.claims.Scope
 	c.event.SubjectID, c.event.Username, c.event.ClientID = live.claims.Subject, live.subject.Username, live.claims.ClientID
 	c.event.GrantID, c.event.FamilyID, c.event.JTI, c.event.Scopes = live.claims.GrantID, live.claims.FamilyID, live.claims.ID, c.e.Token.Scopes
@@ -226,7 +236,7 @@ func (c *call) lookUpTool() bool {
 		c.deny("tool_unknown", "This tool is not in the catalogue of the server.")
 		return false
 	}
-	c.e.Tool, c.event.Tool = tool, tool.Name
+	c.e.Tool = tool
 	raw, given := c.e.Resource.Properties["arguments"]
 	args, ok := raw.(map[string]any)
 	if given && raw != nil && !ok {
@@ -260,7 +270,7 @@ func (c *call) noteArguments() {
 	}
 	m := hmac.New(sha256.New, c.d.digest)
 	m.Write(canonical)
-	c.event.Detail = map[string]string{"arguments": cut(strings.Join(names, ","), 400), "arguments_hmac": hexOf(m.Sum(nil))}
+	c.event.Detail["arguments"], c.event.Detail["arguments_hmac"] = cut(strings.Join(names, ","), 400), hexOf(m.Sum(nil))
 }
 
 func (c *call) deny(reason, text string) { c.denyWith(reason, text, nil) }
@@ -281,9 +291,6 @@ func (c *call) settleDecision(ctx context.Context, d Decision) {
 	switch {
 	case len(d.Reasons) > 0:
 		c.deny(d.Reasons[0].Code, d.Reasons[0].Message)
-		if d.Reasons[0].Policy != "" && c.event.Detail == nil {
-			c.event.Detail = map[string]string{}
-		}
 		if d.Reasons[0].Policy != "" {
 			c.event.Detail["policy"] = cut(d.Reasons[0].Policy, 300)
 		}

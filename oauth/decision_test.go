@@ -82,3 +82,29 @@ func TestDecisionCallers(t *testing.T) {
 		t.Errorf("a call without a token was allowed: %+v", r)
 	}
 }
+
+func TestTheRecordSaysWhoAskedForWhat(t *testing.T) {
+	w := newWorld(t, "")
+	token := w.tokens().AccessToken
+	last := func() oauth.Event {
+		rows, err := w.store.Audit().Tail(w.ctx, 1)
+		must(t, err)
+		return rows[0].Event
+	}
+	w.call(token, "rm_rf", nil)
+	if e := last(); e.Tool != "rm_rf" || e.Reason != "tool_unknown" || e.Username != "alice" {
+		t.Errorf("unknown tool: %+v", e)
+	}
+	ask := func(r oauth.EvaluationRequest) {
+		_, err := w.decide.Evaluate(w.ctx, "Bearer "+demoSecret, r)
+		must(t, err)
+	}
+	ask(oauth.EvaluationRequest{Action: &oauth.AuthZENAction{Name: "resources/read"}, Resource: &oauth.AuthZENResource{Type: "resource", ID: "file:///a"}, Context: map[string]any{"access_token": token}})
+	if e := last(); e.Detail["resource_id"] != "file:///a" || e.Detail["resource_type"] != "resource" {
+		t.Errorf("resource: %+v", e)
+	}
+	ask(oauth.EvaluationRequest{Subject: &oauth.AuthZENSubject{Type: "user", ID: "joe"}, Action: &oauth.AuthZENAction{Name: "read"}, Resource: &oauth.AuthZENResource{Type: "doc", ID: "d1"}})
+	if e := last(); e.Detail["claimed_subject"] != "joe" || e.Detail["resource_id"] != "d1" || e.SubjectID != "" {
+		t.Errorf("no token: %+v", e)
+	}
+}

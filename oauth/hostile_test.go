@@ -157,3 +157,56 @@ func TestWrongResourceSecretsDoNotShutOutTheRightOne(t *testing.T) {
 	must(t, ask(basic("demo", demoSecret)))
 	must(t, ask("Bearer "+demoSecret))
 }
+
+func TestARefusalByPolicyIsRecordedOnce(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.Mkdir(filepath.Join(dir, "scopes"), 0o700))
+	must(t, os.WriteFile(filepath.Join(dir, "scopes", "closed.rego"), []byte("package policy.scopes.closed\n\ndeny contains \"closed\"\n"), 0o600))
+	w := newWorld(t, dir)
+	id, b := w.loggedIn("alice", authorizeParams())
+	step, err := w.auth.Resume(w.ctx, id, b)
+	must(t, err)
+	if q := w.redirected(step); q.Get("error") != "access_denied" {
+		t.Errorf("%v", q)
+	}
+	_, err = w.auth.Resume(w.ctx, id, b)
+	refused(t, err, "interaction_expired", "")
+	rows, err := w.store.Audit().Tail(w.ctx, 100)
+	must(t, err)
+	denied := 0
+	for _, r := range rows {
+		if r.Event.Type == oauth.EventConsent && r.Event.Outcome == oauth.OutcomeDenied {
+			denied++
+		}
+	}
+	if denied != 1 {
+		t.Errorf("%d rows of one refusal", denied)
+	}
+}
+
+func TestAPasswordOfTheFileThatChangesEndsSessions(t *testing.T) {
+	w := newWorld(t, "")
+	_, b := w.loggedIn("alice", authorizeParams())
+	hash, err := oauth.HashPassword("another-password")
+	must(t, err)
+	must(t, oauth.SyncConfigured(w.ctx, w.store, oauth.Configured{Clients: testClients(), Resources: testResources(),
+		Users: []oauth.User{{Name: "alice", PasswordHash: hash, Groups: []string{"staff"}}, {Name: "bob", PasswordHash: hash}}}))
+	_, err = w.account.Show(w.ctx, b)
+	refused(t, err, "login_required", "")
+}
+
+func TestNothingIsWrittenWhenTheFileSaysTheSame(t *testing.T) {
+	w := newWorld(t, "")
+	before, err := w.store.Audit().Tail(w.ctx, 1)
+	must(t, err)
+	alice, err := w.store.UserByName(w.ctx, "alice")
+	must(t, err)
+	bob, err := w.store.UserByName(w.ctx, "bob")
+	must(t, err)
+	must(t, oauth.SyncConfigured(w.ctx, w.store, oauth.Configured{Clients: testClients(), Resources: testResources(), Users: []oauth.User{*alice, *bob}}))
+	after, err := w.store.Audit().Tail(w.ctx, 1)
+	must(t, err)
+	if before[0].Seq != after[0].Seq {
+		t.Errorf("%+v", after[0].Event)
+	}
+}

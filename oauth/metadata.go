@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -112,24 +113,24 @@ func (m *MetadataEndpoint) JWKS() []byte { return m.cfg.Keys.JWKS() }
 // stands behind WellKnownProtectedResource ("" or "/mcp"), host the Host header. A resource on another origin is found under
 // the issuer's path and its key, "/<key>"; its server may point there. NotFound if there is none.
 func (m *MetadataEndpoint) ProtectedResource(_ context.Context, host, path string) ([]byte, error) {
-	for _, r := range m.cfg.Resources.Resources() {
-		if m.publishedAt(r, host, path) {
-			return m.ResourceDocument(r)
+	all := m.cfg.Resources.Resources()
+	for _, found := range []func(*Resource) bool{func(r *Resource) bool { return hasAddress(r, host, path) }, func(r *Resource) bool { return m.hasKeyPath(r, path) }} {
+		if i := slices.IndexFunc(all, found); i >= 0 {
+			return m.ResourceDocument(all[i])
 		}
 	}
 	return nil, NotFound.Errorf("no protected resource has its metadata here")
 }
 
-func (m *MetadataEndpoint) publishedAt(r *Resource, host, path string) bool {
-	iss, err := url.Parse(m.cfg.Issuer)
-	if err != nil {
-		return false
-	}
-	if path == iss.Path+"/"+r.Key {
-		return true
-	}
+// hasAddress: the resource lies on this host, and its own path was asked for (RFC 9728 §3.1).
+func hasAddress(r *Resource, host, path string) bool {
 	id, err := url.Parse(r.ID)
 	return err == nil && strings.EqualFold(id.Host, host) && strings.TrimSuffix(path, "/") == id.Path
+}
+
+func (m *MetadataEndpoint) hasKeyPath(r *Resource, path string) bool {
+	iss, err := url.Parse(m.cfg.Issuer)
+	return err == nil && path == iss.Path+"/"+r.Key
 }
 
 // ResourceDocument is the RFC 9728 document of a resource. Its scopes are the baseline: clients that get no challenge ask for

@@ -46,7 +46,8 @@ type Authentication struct {
 	AMR  []string
 }
 
-// ScopeRequest asks ScopePolicy. Scopes hold no offline_access; Offline says whether it was asked for.
+// ScopeRequest asks ScopePolicy. Scopes hold no offline_access; Offline says whether a refresh token would be issued, which is
+// so for every client that is registered for it.
 type ScopeRequest struct {
 	ID           string // decision id
 	Stage        Stage

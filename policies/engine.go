@@ -26,6 +26,10 @@ type Config struct {
 	Log       *slog.Logger      // nil = slog.Default()
 	Record    RecordMode        // "" = off
 	RecordKey []byte            // of the digests in records; 32 bytes unless recording is off
+
+	// Activate is called with the revision before it is put in force, so that it can be recorded; its error keeps
+	// what was in force. nil = nothing is called.
+	Activate func(ctx context.Context, revision string) error
 }
 
 // Engine answers with the policies in force. All methods may be called at the same time.
@@ -43,7 +47,9 @@ type Engine struct {
 	slots     chan struct{} // evaluations that run at a time
 	abandoned atomic.Int32  // evaluations that went on after the backstop
 
-	reloading sync.Mutex // one reload at a time; guards lastErr
+	activate  func(ctx context.Context, revision string) error
+	reloading sync.Mutex // one reload at a time
+	failure   sync.Mutex // guards lastErr, so that Status never waits for a reload
 	lastErr   error
 }
 
@@ -75,8 +81,8 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{
-		records: records,
-		dir:     c.Dir, defaults: c.Defaults, deadline: c.Deadline, log: c.Log, words: newWords(),
+		records: records, activate: c.Activate,
+		dir: c.Dir, defaults: c.Defaults, deadline: c.Deadline, log: c.Log, words: newWords(),
 		slots: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))),
 	}
 	e.remember = max(0, cmp.Or(c.Cache, DefaultCache))
@@ -100,7 +106,10 @@ func (e *Engine) Reload(ctx context.Context, catalogue []*oauth.Resource) (Repor
 	begin := time.Now()
 	old := e.current.Load()
 	g, err := e.build(ctx, catalogue, old)
-	e.lastErr = err
+	if err == nil && g != old && e.activate != nil {
+		err = e.activate(ctx, g.revision)
+	}
+	e.setFailure(err)
 	if err == nil && g != old {
 		e.current.Store(g)
 		e.noteObstacles(g)
@@ -111,6 +120,12 @@ func (e *Engine) Reload(ctx context.Context, catalogue []*oauth.Resource) (Repor
 	}
 	r.Took = time.Since(begin)
 	return r, err
+}
+
+func (e *Engine) setFailure(err error) {
+	e.failure.Lock()
+	defer e.failure.Unlock()
+	e.lastErr = err
 }
 
 // noteObstacles tells the operator which rules cost an evaluation for every question.
@@ -141,8 +156,8 @@ func (e *Engine) build(ctx context.Context, catalogue []*oauth.Resource, old *ge
 
 // Status tells what is in force and whether the last reload failed.
 func (e *Engine) Status() Status {
-	e.reloading.Lock()
-	defer e.reloading.Unlock()
+	e.failure.Lock()
+	defer e.failure.Unlock()
 	g := e.current.Load()
 	s := Status{Revision: g.revision, ActivatedAt: g.activated, Files: g.files, Tests: g.tests, Cache: g.cacheability}
 	if e.lastErr != nil {

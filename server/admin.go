@@ -34,7 +34,7 @@ func NewAdmin(cfg AdminConfig) (http.Handler, error) {
 		f.log = slog.Default()
 	}
 	// A request for another host name comes from a web page that points its own name at this machine.
-	engine.Use(f.identify, f.logAccess, f.recoverPanic, f.checkHost, f.secureHeaders, f.limitURL)
+	engine.Use(f.identify, f.logAccess, f.recoverPanic, f.secureHeaders, f.checkHost, f.limitURL)
 	engine.NoRoute(f.noRoute)
 	engine.NoMethod(f.noMethod)
 	engine.GET("/livez", func(c *gin.Context) { health(c, true) })

@@ -105,7 +105,7 @@ func newEngine(proxies []string) (*gin.Engine, error) {
 // routes is the whole route table. Well-known paths stand before the issuer's path (RFC 8414 §3.1), everything else
 // below it; the appended forms of the well-known paths are answered too, because clients try them.
 func (f *face) routes(r *gin.Engine) {
-	r.Use(f.identify, f.logAccess, f.recoverPanic, f.checkHost, f.secureHeaders, f.limitURL)
+	r.Use(f.identify, f.logAccess, f.recoverPanic, f.secureHeaders, f.checkHost, f.limitURL)
 	r.NoRoute(f.noRoute)
 	r.NoMethod(f.noMethod)
 

@@ -24,6 +24,12 @@ func (c *Config) adminHosts() []string {
 	return append([]string{host}, c.Hosts...)
 }
 
+// adminOnLoopback tells whether only this machine reaches the admin listener.
+func (c *Config) adminOnLoopback() bool {
+	host, _, err := net.SplitHostPort(c.AdminListen)
+	return err == nil && isLoopback(host)
+}
+
 // configured are the objects of the file as oauth stores them. What check has accepted cannot fail here.
 func (c *Config) configured() (oauth.Configured, error) {
 	var out oauth.Configured

@@ -51,7 +51,7 @@ func TestDemoWalksTheWholeWay(t *testing.T) {
 		`✗ crm_update +403 .*insufficient_scope, needs crm\.write`, `✓ step-up +again .*union`, `asked .*calendar\.read crm\.write payments\.transfer weather\.read`, `granted .*crm\.write`, `✓ token `, `✓ crm_update +allowed`,
 		`✓ refresh +200 `, `✓ get_weather +allowed`, `✓ revoke +200 `, `✗ get_weather +401 +invalid_token`,
 		`consent +denied +bob`, `token\.issued +ok +alice`, `decision +denied +alice +transfer by payments\.limit`, `decision +denied +alice +crm_update insufficient_scope`,
-		`token\.refreshed +ok +alice`, `token\.revoked`, `decision +denied +tools/call invalid_token`, `every step came out`,
+		`token\.refreshed +ok +alice`, `token\.revoked`, `decision +denied +get_weather invalid_token`, `every step came out`,
 	} {
 		at := regexp.MustCompile(want).FindStringIndex(rest)
 		if at == nil {

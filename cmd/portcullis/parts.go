@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"portcullis/oauth"
+	"portcullis/policies"
 )
 
 // Sessions. On loopback http cookies are not told apart by port, so a session there is short and not remembered.
@@ -62,24 +63,26 @@ func (p *parts) loadCertificate() error {
 // reload reads policies and certificate anew. What fails leaves the last good one in force; both outcomes of the policies
 // are audited.
 func (p *parts) reload(ctx context.Context) error {
+	if err := p.loadCertificate(); err != nil {
+		p.config.log.Error("certificate not reloaded, the last good one stays in force", "error", err)
+	}
 	report, err := p.engine.Reload(ctx, p.catalogue.Resources())
-	var noted error
-	if err != nil || report.Changed {
-		noted = p.noteRevision(ctx, err)
+	if policies.IsLoadError(err) {
+		err = errors.Join(err, p.notePolicies(ctx, oauth.EventPolicyRefused, oauth.OutcomeFailed, "policy_load_error", report.Revision))
 	}
 	if err == nil && report.Changed {
 		p.config.log.Info("policies activated", "revision", report.Revision, "files", report.Files, "tests", report.Tests, "took", report.Took)
 	}
-	return errors.Join(err, noted, p.loadCertificate())
+	return err
 }
 
-// noteRevision records which policies are in force, or that new ones were refused.
-func (p *parts) noteRevision(ctx context.Context, refused error) error {
-	event := oauth.Event{Time: time.Now().Truncate(time.Second), Type: oauth.EventPolicyActivated, Outcome: oauth.OutcomeOK, Revision: p.engine.Status().Revision}
-	if refused != nil {
-		event.Type, event.Outcome, event.Reason = oauth.EventPolicyRefused, oauth.OutcomeFailed, "policy_load_error"
-	}
-	return p.store.Commit(ctx, event)
+// activated records new policies before they are put in force.
+func (p *parts) activated(ctx context.Context, revision string) error {
+	return p.notePolicies(ctx, oauth.EventPolicyActivated, oauth.OutcomeOK, "", revision)
+}
+
+func (p *parts) notePolicies(ctx context.Context, kind, outcome, reason, revision string) error {
+	return p.store.Commit(ctx, oauth.Event{Time: time.Now().Truncate(time.Second), Type: kind, Outcome: outcome, Reason: reason, Revision: revision})
 }
 
 // checks are what /readyz asks.

@@ -52,11 +52,10 @@ func wire(ctx context.Context, c Config) (p *parts, err error) {
 	if err = p.syncConfigured(ctx); err != nil {
 		return nil, err
 	}
-	if p.engine, err = policies.New(ctx, c.engine(key, p.catalogue.Resources())); err != nil {
+	engine := c.engine(key, p.catalogue.Resources())
+	engine.Activate = p.activated
+	if p.engine, err = policies.New(ctx, engine); err != nil {
 		return nil, badConfig("policies do not load:\n%w", err)
-	}
-	if err = p.noteRevision(ctx, nil); err != nil {
-		return nil, err
 	}
 	if p.keys, err = oauth.NewKeys(ctx, oauth.KeysConfig{Reader: p.store, Ledger: p.store, ServerKey: key}); err != nil {
 		return nil, err
@@ -78,7 +77,11 @@ func wire(ctx context.Context, c Config) (p *parts, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p.admin, err = server.NewAdmin(server.AdminConfig{Checks: p.checks(), Metrics: metrics, Hosts: c.adminHosts(), Log: c.log})
+	shown := metrics
+	if !c.adminOnLoopback() { // DESIGN §9: metrics are open on loopback only
+		shown = nil
+	}
+	p.admin, err = server.NewAdmin(server.AdminConfig{Checks: p.checks(), Metrics: shown, Hosts: c.adminHosts(), Log: c.log})
 	return p, err
 }
 
