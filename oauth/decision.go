@@ -21,6 +21,7 @@ type DeciderConfig struct {
 	Tokens    *TokenChecker
 	Clients   ClientResolver // never asked to fetch
 	Policy    AccessPolicy
+	Tools     ToolLister  // nil: allowed decisions on tools/list name no tools
 	Scopes    ScopePolicy // for the probe
 	Ledger    Ledger
 	ServerKey []byte // digests of arguments are keyed with it
@@ -69,6 +70,7 @@ type EvaluationContext struct {
 	Rules          []string     `json:"rules,omitempty"`
 	Subject        string       `json:"subject,omitempty"` // sub of the verified token
 	Scope          string       `json:"scope,omitempty"`   // scopes of the verified token
+	Tools          []string     `json:"tools,omitzero"`    // of an allowed tools/list: what the token could call, by the catalogue's order; absent = not known
 	Challenge      *Challenge   `json:"challenge,omitempty"`
 }
 
@@ -182,6 +184,7 @@ func (c *call) evaluate(ctx context.Context, live *liveToken) error {
 		decision = Decision{Reasons: []Reason{{Code: "policy_error", Message: "The policy could not decide.", Policy: err.Error()}}, Rules: decision.Rules, Revision: decision.Revision}
 	}
 	c.settleDecision(ctx, decision)
+	c.listTools(ctx)
 	return nil
 }
 
@@ -279,6 +282,20 @@ func (c *call) denyWith(reason, text string, challenge *Challenge) {
 	c.out.Decision = false
 	c.out.Context.Reason, c.out.Context.ReasonUser, c.out.Context.Challenge = reason, text, challenge
 	c.event.Outcome, c.event.Reason = OutcomeDenied, reason
+}
+
+// listTools names the tools that an allowed tools/list may show, so that an agent is not offered what it could never call. Without
+// a list the asking server shows what the token's scopes open; every call is decided all the same.
+func (c *call) listTools(ctx context.Context) {
+	if !c.out.Decision || c.claims == nil || c.e.Action.Name != "tools/list" || c.d.cfg.Tools == nil {
+		return
+	}
+	names, err := c.d.cfg.Tools.CallableTools(ctx, c.e)
+	if err != nil {
+		c.event.Detail = map[string]string{"tools": cut("no list: "+err.Error(), 300)}
+		return
+	}
+	c.out.Context.Tools = names
 }
 
 // settleDecision turns policy's answer into ours: a denial of policy first and plain; a login requirement; a missing scope only

@@ -1,6 +1,7 @@
 package oauth_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -47,6 +48,36 @@ func TestDecisions(t *testing.T) {
 	header := r.Context.Challenge.WWWAuthenticate
 	if !strings.HasPrefix(header, `Bearer error="insufficient_scope"`) || !strings.Contains(header, `scope="tools:crm.write"`) || strings.Count(header, "scope=") != 1 || strings.Count(header, "error=") != 1 {
 		t.Errorf("challenge %s", header)
+	}
+}
+
+// TestListsNameCallableTools: an allowed tools/list says which tools are worth showing, and nothing else does.
+func TestListsNameCallableTools(t *testing.T) {
+	w := newWorld(t, "")
+	read, err := w.exchange(w.consented("alice", authorizeParams("scope", "tools:weather.read")).Get("code"))
+	must(t, err)
+	ask := func(token, method string) string {
+		r := oauth.EvaluationRequest{Action: &oauth.AuthZENAction{Name: method}, Resource: &oauth.AuthZENResource{Type: "mcp_server", ID: demoID},
+			Context: map[string]any{"access_token": token}}
+		answer, err := w.decide.Evaluate(w.ctx, basic("demo", demoSecret), r)
+		must(t, err)
+		text, err := json.Marshal(answer)
+		must(t, err)
+		_, list, named := strings.Cut(string(text), `"tools":`)
+		if !named {
+			return "no list"
+		}
+		return list[:strings.Index(list, "]")+1]
+	}
+	for _, c := range []struct{ name, token, method, want string }{
+		{"all scopes", w.tokens().AccessToken, "tools/list", `["get_weather","crm_update"]`},
+		{"one scope", read.AccessToken, "tools/list", `["get_weather"]`},
+		{"another method", read.AccessToken, "prompts/list", "no list"},
+		{"no valid token", "garbage", "tools/list", "no list"},
+	} {
+		if got := ask(c.token, c.method); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
 	}
 }
 

@@ -20,6 +20,13 @@ type AccessPolicy interface {
 	Decide(ctx context.Context, e Evaluation) (Decision, error)
 }
 
+// ToolLister names the tools of the asking server that the token could call under some arguments. It may name too
+// many, never too few; naming a tool permits nothing. Of the evaluation only what does not depend on a tool counts:
+// caller, subject, actors, client, token and context.
+type ToolLister interface {
+	CallableTools(ctx context.Context, e Evaluation) ([]string, error)
+}
+
 // Stage is when a scope decision is asked for.
 type Stage string
 

@@ -46,10 +46,10 @@ type Cacheability struct {
 }
 
 // cacheabilityOf looks at all routers of a compiled program.
-func cacheabilityOf(c *ast.Compiler) []Cacheability {
+func (p *program) cacheabilityOf(c *ast.Compiler) []Cacheability {
 	var list []Cacheability
 	for _, k := range kinds() {
-		d := dependenciesOf(c, k.query())
+		d := p.dependenciesOf(c, k.query())
 		entry := Cacheability{Kind: string(k), Inputs: []string{}, Obstacles: d.obstacles, paths: d.paths}
 		for _, path := range d.paths {
 			entry.Inputs = append(entry.Inputs, path.String())
@@ -103,8 +103,8 @@ func newMemory(paths []inputPath, limit int) *memory {
 	return m
 }
 
-// key sifts an input. ok is false if an evaluation would refuse the input.
-func (m *memory) key(write func(*object) error) (key cacheKey, ok bool) {
+// key sifts an input and adds more texts. ok is false if an evaluation would refuse the input.
+func (m *memory) key(write func(*object) error, more ...string) (key cacheKey, ok bool) {
 	s := m.bytes.Get().(*sieve)
 	defer m.bytes.Put(s)
 	s.out = s.out[:0]
@@ -112,6 +112,7 @@ func (m *memory) key(write func(*object) error) (key cacheKey, ok bool) {
 	if err := write(&o); err != nil {
 		return key, false
 	}
+	s.texts(more)
 	return sha256.Sum256(s.out), true
 }
 

@@ -176,8 +176,7 @@ func condition(r *rand.Rand, all []knob) string {
 }
 
 // randomPolicy has every export of a tools package, with values from the input.
-func randomPolicy(r *rand.Rand) string {
-	all := knobs()
+func randomPolicy(r *rand.Rand, all []knob) string {
 	body := func() string {
 		text := ""
 		for range 1 + r.IntN(2) {
@@ -230,7 +229,7 @@ func TestRememberedAnswersAreTheSame(t *testing.T) {
 	answers, noticed := map[string]bool{}, map[string]bool{}
 	var hits, asked uint64
 	for range 40 {
-		policy := randomPolicy(r)
+		policy := randomPolicy(r, knobs())
 		e := engineFrom(t, Config{Dir: dirWith(t, map[string]string{"a.rego": policy}), Catalogue: []*oauth.Resource{demoResource()}})
 		inputs := randomSettings(r, 120)
 		truth := make([]oauth.Decision, len(inputs))
@@ -355,7 +354,7 @@ func TestDecisionDocumentAgrees(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	words := map[string]int{}
 	for range 8 {
-		policy := strings.ReplaceAll(randomPolicy(r), `"max_age": 60`, `"max_age": 3600`)
+		policy := strings.ReplaceAll(randomPolicy(r, knobs()), `"max_age": 60`, `"max_age": 3600`)
 		dir := dirWith(t, map[string]string{"a.rego": policy, "b.rego": "package policy.tools.b\n\nallow if input.tool.schema_checked\n\nrequired_scopes contains \"a:c\" if input.token.acr\n"})
 		e := engineFrom(t, Config{Dir: dir, Cache: -1, Catalogue: []*oauth.Resource{demoResource()}})
 		s, _, err := readSource(dir, false, []*oauth.Resource{demoResource()})

@@ -173,20 +173,24 @@ func (r *reader) authn(key string) []oauth.AuthnRequirement {
 	var list []oauth.AuthnRequirement
 	for _, v := range r.elements(key) {
 		entry := read(r.at+"."+key, v)
-		var q oauth.AuthnRequirement
-		if acr := entry.optional("acr_values"); acr != nil {
-			q.ACRValues = entry.asTexts("acr_values", entry.asElements("acr_values", acr))
-		}
-		if age := entry.optional("max_age"); age != nil {
-			q.MaxAge = entry.asSeconds("max_age", age)
-		}
-		if len(q.ACRValues) == 0 && q.MaxAge == 0 {
-			entry.fail("asks for nothing")
-		}
+		list = append(list, entry.requirement())
 		r.include(entry)
-		list = append(list, q)
 	}
 	return list
+}
+
+// requirement reads the object at hand as one login requirement.
+func (r *reader) requirement() (q oauth.AuthnRequirement) {
+	if acr := r.optional("acr_values"); acr != nil {
+		q.ACRValues = r.asTexts("acr_values", r.asElements("acr_values", acr))
+	}
+	if age := r.optional("max_age"); age != nil {
+		q.MaxAge = r.asSeconds("max_age", age)
+	}
+	if len(q.ACRValues) == 0 && q.MaxAge == 0 {
+		r.fail("asks for nothing")
+	}
+	return q
 }
 
 func (r *reader) deniedScopes(key string) []oauth.DeniedScope {

@@ -13,13 +13,19 @@ import (
 type dependencies struct {
 	paths     []inputPath // sorted; none begins with another
 	obstacles []Problem   // why the answers cannot be remembered, with their places; none: they can
+
+	// tested holds the paths whose values only ever go through these tests: values with equal results make no difference.
+	tested map[string][]test
 }
 
 // dependenciesOf walks all rules that a query can reach. Whatever it cannot tell exactly it widens: a reference with a
 // variable in it counts as its fixed beginning, an object that is handed on counts as a whole, and a value that a
 // "with" replaces counts as read.
-func dependenciesOf(c *ast.Compiler, query string) dependencies {
-	w := &dependencyWalk{compiler: c, queued: map[*ast.Rule]bool{}, places: map[string]*ast.Location{}, clocks: map[string]*ast.Location{}, changing: changingBuiltins()}
+func (p *program) dependenciesOf(c *ast.Compiler, query string) dependencies {
+	w := &dependencyWalk{
+		compiler: c, config: p.config, queued: map[*ast.Rule]bool{}, places: map[string]*ast.Location{}, clocks: map[string]*ast.Location{},
+		changing: changingBuiltins(), tested: map[string][]test{}, used: map[string]bool{}, tests: map[*ast.Expr]bool{},
+	}
 	w.reference(ast.MustParseRef(query), nil)
 	for len(w.queue) > 0 {
 		rule := w.queue[0]
@@ -34,25 +40,33 @@ func dependenciesOf(c *ast.Compiler, query string) dependencies {
 // dependencyWalk is one walk over the rules.
 type dependencyWalk struct {
 	compiler *ast.Compiler
+	config   map[string]any // data.config
 	queue    []*ast.Rule
 	queued   map[*ast.Rule]bool
 	paths    []inputPath
 	places   map[string]*ast.Location // first place of each path
 	clocks   map[string]*ast.Location // first place of each built-in whose answer changes
 	changing map[string]bool          // those built-ins
+	tested   map[string][]test        // by path
+	used     map[string]bool          // paths that are read in another way, too
+	tests    map[*ast.Expr]bool       // expressions that do nothing but test an input
+	uses     map[ast.Var]int          // of the rule at hand
+	mocks    bool                     // somewhere "with" replaces rules or data
 	at       *ast.Location            // of the rule or expression at hand
 }
 
 // rule walks one rule. A body that contains a plain false ends there: what stands behind it never runs. The routers have such
 // rules for names that no package defines (router.go).
 func (w *dependencyWalk) rule(r *ast.Rule) {
+	w.uses = map[ast.Var]int{}
+	ast.WalkVars(r, func(v ast.Var) bool { w.uses[v]++; return false })
 	w.at = r.Location
-	for _, e := range r.Body {
-		if isFalse(e) {
-			return
-		}
-		w.walk(e)
+	end := slices.IndexFunc(r.Body, isFalse)
+	if end >= 0 {
+		w.walk(r.Body[:end])
+		return
 	}
+	w.walk(r.Body)
 	w.at = r.Location
 	w.walk(r.Head)
 	for _, t := range r.Head.Reference[min(1, len(r.Head.Reference)):] { // the keys of p[x][y]
@@ -74,7 +88,17 @@ func (w *dependencyWalk) visit(x any) bool {
 		if x.Location != nil {
 			w.at = x.Location
 		}
+		if w.tests[x] {
+			for _, with := range x.With {
+				w.walk(with)
+			}
+			return true
+		}
+	case ast.Body:
+		w.findTests(x)
 	case *ast.With:
+		target, ok := x.Target.Value.(ast.Ref)
+		w.mocks = w.mocks || ok && target[0].Equal(ast.DefaultRootDocument)
 		w.walk(x.Value) // the target is not read
 		return true
 	case ast.Ref:
@@ -95,15 +119,7 @@ func (w *dependencyWalk) visit(x any) bool {
 func (w *dependencyWalk) reference(ref ast.Ref, at *ast.Location) {
 	switch {
 	case ref[0].Equal(ast.InputRootDocument):
-		var path inputPath
-		for _, t := range ref[1:] {
-			key, ok := t.Value.(ast.String)
-			if !ok {
-				break
-			}
-			path = append(path, string(key))
-		}
-		w.input(path, at)
+		w.input(fixedPath(ref), at)
 	case ref[0].Equal(ast.DefaultRootDocument):
 		for _, r := range w.compiler.GetRulesDynamicWithOpts(ref, ast.RulesOptions{IncludeHiddenModules: true}) {
 			if !w.queued[r] {
@@ -118,7 +134,26 @@ func (w *dependencyWalk) reference(ref ast.Ref, at *ast.Location) {
 	}
 }
 
+// fixedPath is the beginning of an input reference that holds no variables.
+func fixedPath(ref ast.Ref) inputPath {
+	var path inputPath
+	for _, t := range ref[1:] {
+		key, ok := t.Value.(ast.String)
+		if !ok {
+			break
+		}
+		path = append(path, string(key))
+	}
+	return path
+}
+
+// input takes note of a path that is read in any way.
 func (w *dependencyWalk) input(path inputPath, at *ast.Location) {
+	w.used[path.String()] = true
+	w.note(path, at)
+}
+
+func (w *dependencyWalk) note(path inputPath, at *ast.Location) {
 	name := path.String()
 	before, known := w.places[name]
 	if !known {
@@ -182,6 +217,15 @@ func (w *dependencyWalk) result() dependencies {
 		}
 	}
 	d.obstacles = sortProblems(d.obstacles)
+	d.tested = map[string][]test{}
+	for _, path := range d.paths {
+		read := func(p inputPath) bool {
+			return p.begins(path) && (len(p) > len(path) || w.used[p.String()])
+		}
+		if !w.mocks && !slices.ContainsFunc(w.paths, read) {
+			d.tested[path.String()] = w.tested[path.String()]
+		}
+	}
 	return d
 }
 

@@ -15,6 +15,8 @@
 //   - evaluate.go runs a query with a deadline and a hard backstop; decode.go reads its result strictly.
 //   - dependencies.go finds out at load which input paths the rules can read; sieve.go makes a key of their values,
 //     from the same code that makes the input, and cache.go remembers answers by it.
+//   - listing.go tells which tools a token could call at all, by partial evaluation; tested.go lets it do so once for
+//     all tools that the rules cannot tell apart.
 //   - decide.go implements oauth.ScopePolicy, oauth.ClientPolicy and oauth.AccessPolicy with these.
 //
 // What a decision saw and said is kept as a document (record.go), if the operator wants it. input.go writes it, too (page.go);

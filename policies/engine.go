@@ -193,7 +193,7 @@ func Check(dir string) (CheckReport, error) {
 	}
 	if len(report.Problems) == 0 {
 		if compiler, _ := p.compile(false); compiler != nil { // as a server compiles it, without print
-			report.Cache = cacheabilityOf(compiler)
+			report.Cache = p.cacheabilityOf(compiler)
 		}
 	}
 	report.Problems = sortProblems(report.Problems)

@@ -30,6 +30,8 @@ type result struct {
 	fired fired
 	nd    builtins.NDBCache // results of recordedBuiltins
 	err   error
+
+	outlook *outlook // of a partial evaluation (listing.go)
 }
 
 // fired are the exported rules that fired.

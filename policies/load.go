@@ -26,6 +26,7 @@ type generation struct {
 
 	cacheability []Cacheability
 	memories     map[kind]*memory // of the routers whose answers can be remembered
+	lister       *lister
 
 	catalogue string      // digest of data.servers
 	places    []firedRule // the exported rules, without their labels, by the number in labelPlace
@@ -279,8 +280,11 @@ func load(ctx context.Context, s source, found []Problem, remember int) (*genera
 	if g.masks, err = p.prepareMasks(ctx, compiler); err != nil {
 		return nil, err
 	}
-	g.cacheability = cacheabilityOf(compiler)
+	g.cacheability = p.cacheabilityOf(compiler)
 	g.memories = memoriesFor(g.cacheability, remember)
+	if g.lister, err = p.newLister(ctx, compiler, remember); err != nil {
+		return nil, err
+	}
 	g.activated = time.Now()
 	return g, nil
 }

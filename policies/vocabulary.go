@@ -27,6 +27,9 @@ func (k kind) query() string {
 	return "data.mcp.authz." + string(k) + ".decision"
 }
 
+// outlookQuery is what is evaluated partially for lists of tools.
+const outlookQuery = "data.mcp.authz.tools.outlook"
+
 // ruleForm is how a rule must be written.
 type ruleForm string
 

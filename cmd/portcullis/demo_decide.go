@@ -114,6 +114,7 @@ type decisionContext struct {
 	Rules        []string `json:"rules"`
 	Subject      string   `json:"subject"`
 	Scope        string   `json:"scope"`
+	Tools        []string `json:"tools"` // of tools/list; nil if the server gave no list
 	Obligations  []any    `json:"obligations"`
 	Challenge    *struct {
 		Status          int    `json:"status"`
@@ -243,16 +244,21 @@ func decidedFor(method string, request mcp.Request) *decision {
 	return d.decision
 }
 
-// onlyOpen leaves the tools that the token's scopes open. The list differs by token, so no cache may share it.
+// onlyOpen leaves the tools that the token could call: those that the decision names, or, where it names none, those that the
+// token's scopes open. The list differs by token, so no cache may share it.
 func (s *sampleServer) onlyOpen(list *mcp.ListToolsResult, d *decision) (mcp.Result, error) {
-	held, err := oauth.ParseScopes(d.Context.Scope)
-	if err != nil {
-		return nil, &jsonrpc.Error{Code: codeInternal, Message: "the scopes of the token cannot be read"}
+	open := func(name string) bool { return slices.Contains(d.Context.Tools, name) }
+	if d.Context.Tools == nil {
+		held, err := oauth.ParseScopes(d.Context.Scope)
+		if err != nil {
+			return nil, &jsonrpc.Error{Code: codeInternal, Message: "the scopes of the token cannot be read"}
+		}
+		open = func(name string) bool {
+			i := slices.IndexFunc(s.tools, func(x demoTool) bool { return x.name == name })
+			return i >= 0 && held.Has(s.tools[i].scope)
+		}
 	}
-	list.Tools = slices.DeleteFunc(list.Tools, func(t *mcp.Tool) bool {
-		i := slices.IndexFunc(s.tools, func(x demoTool) bool { return x.name == t.Name })
-		return i < 0 || !held.Has(s.tools[i].scope)
-	})
+	list.Tools = slices.DeleteFunc(list.Tools, func(t *mcp.Tool) bool { return !open(t.Name) })
 	list.CacheScope, list.TTLMs = "private", 0
 	return list, nil
 }

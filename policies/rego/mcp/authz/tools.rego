@@ -32,6 +32,18 @@ judgement := {
 	"ttl_seconds": _ttl_seconds,
 }
 
+# METADATA
+# description: >-
+#   What can be said of a call before its arguments are known. The server evaluates this partially, with the arguments
+#   unknown: the call can happen under some arguments if "permitted" is possible, and nothing else is certain.
+outlook contains "permitted" if _permitted
+
+outlook contains "denied" if some _ in _denials
+
+outlook contains "missing scope" if some _ in _missing_scopes
+
+outlook contains requirement if some requirement in _login_requirements
+
 default _allow := false
 
 _allow if {

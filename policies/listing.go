@@ -1,0 +1,199 @@
+package policies
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/topdown"
+
+	"portcullis/oauth"
+)
+
+// lister answers which tools could be called at all. It evaluates the tool router partially, with everything unknown that the
+// asking server will only write with the call, once for all tools that look the same to the rules.
+type lister struct {
+	query    rego.PreparedPartialQuery
+	unknowns []*ast.Term
+	names    []test  // the rules only test a tool's name: names with equal results make no difference
+	ids      []test  // the same for resource.id, which is the name again
+	looks    *memory // makes keys of what the rules can see of a tool, and remembers outlooks
+	remember bool    // outlooks change neither with time nor from request to request
+}
+
+// outlook is what is certain about a call before its arguments are known. Nobody changes it.
+type outlook struct {
+	possible bool                     // under some arguments some package allows, and nothing denies for certain
+	logins   []oauth.AuthnRequirement // that are required for certain
+}
+
+// unknownInputs are what the asking server writes anew with every call. The first one is always given to the evaluation, which
+// takes an empty list for "everything is unknown".
+func unknownInputs() []inputPath {
+	return []inputPath{
+		{"tool", "arguments"}, {"tool", "schema_checked"}, {"id"}, {"context", "request_id"},
+		{"subject", "properties"}, {"action", "properties"}, {"resource", "properties"}, {"context", "properties"},
+		{"mcp", "protocol_version"}, {"mcp", "session_id"}, {"mcp", "uri"}, {"mcp", "prompt"}, {"mcp", "task_id"},
+	}
+}
+
+func (p *program) newLister(ctx context.Context, c *ast.Compiler, remember int) (*lister, error) {
+	query, err := rego.New(rego.Query(outlookQuery+"[x]"), rego.Compiler(c), rego.Store(p.store()), rego.StrictBuiltinErrors(true)).PrepareForPartial(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("policies: prepare %s: %w", outlookQuery, err)
+	}
+	l := &lister{query: query}
+	d := p.dependenciesOf(c, outlookQuery)
+	for i, unknown := range unknownInputs() {
+		if i == 0 || slices.ContainsFunc(d.paths, func(p inputPath) bool { return p.begins(unknown) || unknown.begins(p) }) {
+			l.unknowns = append(l.unknowns, unknown.term())
+		}
+	}
+	known := slices.DeleteFunc(slices.Clone(d.paths), func(p inputPath) bool { return slices.ContainsFunc(unknownInputs(), p.begins) })
+	known, l.names = withoutTested(known, d, inputPath{"tool", "name"})
+	known, l.ids = withoutTested(known, d, inputPath{"resource", "id"})
+	l.looks = newMemory(known, max(1, remember))
+	l.remember = remember > 0 && len(d.obstacles) == 0
+	return l, nil
+}
+
+func (p inputPath) term() *ast.Term {
+	ref := ast.Ref{ast.InputRootDocument}
+	for _, key := range p {
+		ref = append(ref, ast.StringTerm(key))
+	}
+	return ast.NewTerm(ref)
+}
+
+// withoutTested takes a path out if the rules only test it, and gives the tests.
+func withoutTested(paths []inputPath, d dependencies, path inputPath) ([]inputPath, []test) {
+	tests, ok := d.tested[path.String()]
+	if !ok {
+		return paths, nil
+	}
+	return slices.DeleteFunc(paths, func(p inputPath) bool { return slices.Equal(p, path) }), sortTests(tests)
+}
+
+// CallableTools implements oauth.ToolLister: the tools in the order of the catalogue. A policy that fails for certain still
+// leaves a tool in the list; one that reaches the deadline makes an error.
+func (e *Engine) CallableTools(_ context.Context, v oauth.Evaluation) ([]string, error) {
+	if v.Token == nil || v.Caller == nil {
+		return nil, errors.New("a list of tools needs a verified token and the server that asks")
+	}
+	g, now := e.current.Load(), at(v.Context).Truncate(time.Second)
+	names := make([]string, 0, len(v.Caller.Tools))
+	seen := map[cacheKey]*outlook{}
+	for i := range v.Caller.Tools {
+		tool := &v.Caller.Tools[i]
+		o, err := e.outlook(g, imagined(v, tool), seen)
+		if err != nil {
+			return nil, fmt.Errorf("tool %s: %w", tool.Name, err)
+		}
+		unmet := func(q oauth.AuthnRequirement) bool { return !q.Met(v.Token.Authn, now) }
+		if o.possible && !slices.ContainsFunc(o.logins, unmet) {
+			names = append(names, tool.Name)
+		}
+	}
+	return names, nil
+}
+
+// imagined is a call of the tool, with nothing in it that is not known before.
+func imagined(v oauth.Evaluation, tool *oauth.Tool) oauth.Evaluation {
+	v.Action = oauth.AuthZENAction{Name: "tools/call"}
+	v.Resource = oauth.AuthZENResource{Type: "tool", ID: tool.Name}
+	v.MCP = oauth.MCPCall{Method: "tools/call"}
+	v.Tool, v.Args, v.Claimed.Properties, v.Extra = tool, nil, nil, nil
+	return v
+}
+
+func (e *Engine) outlook(g *generation, v oauth.Evaluation, seen map[cacheKey]*outlook) (*outlook, error) {
+	l := g.lister
+	write := func(o *object) error { return o.toolCall(v) }
+	key, ok := l.looks.key(write, results(l.names, v.Tool.Name), results(l.ids, v.Tool.Name))
+	if !ok {
+		return nil, errors.New("what is known of the call is out of bounds")
+	}
+	if o := seen[key]; o != nil {
+		return o, nil
+	}
+	if l.remember {
+		if r, hit := l.looks.get(key); hit {
+			return r.answer.(*outlook), nil
+		}
+	}
+	input := e.words.object(12)
+	if err := write(&input); err != nil {
+		return nil, err
+	}
+	cancel := topdown.NewCancel()
+	r := e.guard(func() result { return l.evaluate(input.value(), at(v.Context), cancel) }, cancel.Cancel)
+	if r.err != nil {
+		return nil, r.err
+	}
+	seen[key] = r.outlook
+	if l.remember {
+		l.looks.put(&remembered{key: key, answer: r.outlook})
+	}
+	return r.outlook, nil
+}
+
+func (l *lister) evaluate(input ast.Value, at time.Time, cancel topdown.Cancel) result {
+	partial, err := l.query.Partial(context.Background(),
+		rego.EvalParsedInput(input),
+		rego.EvalParsedUnknowns(l.unknowns),
+		rego.EvalTime(at),
+		rego.EvalNondeterministicBuiltins(true),
+		rego.EvalExternalCancel(cancel))
+	switch {
+	case topdown.IsCancel(err):
+		return result{err: withoutValues(err)}
+	case err != nil:
+		return result{outlook: &outlook{possible: true}}
+	}
+	return result{outlook: readOutlook(partial.Queries)}
+}
+
+// readOutlook reads what is left of the query. Each body is one way in which a member x of the set comes about. A body with
+// nothing but x = VALUE is certain; with more in it, it depends on what is unknown.
+func readOutlook(queries []ast.Body) *outlook {
+	o := &outlook{}
+	denied := false
+	for _, body := range queries {
+		member := memberOf(body)
+		certain := member != nil && len(body) == 1
+		switch member := member.(type) {
+		case nil:
+			o.possible = true // nobody knows what comes out
+		case ast.String:
+			o.possible = o.possible || member == "permitted"
+			denied = denied || certain && member != "permitted"
+		default:
+			r := read("requirement", member)
+			if q := r.requirement(); certain && r.done() == nil {
+				o.logins = append(o.logins, q)
+			}
+		}
+	}
+	o.possible = o.possible && !denied
+	return o
+}
+
+// memberOf is the value of x in a body, or nil if it is not known.
+func memberOf(body ast.Body) ast.Value {
+	for _, e := range body {
+		if !e.IsEquality() || e.Negated || len(e.With) > 0 {
+			continue
+		}
+		for i := range 2 {
+			x, isVar := e.Operand(i).Value.(ast.Var)
+			if v := e.Operand(1 - i).Value; isVar && x == "x" && v.IsGround() && ast.IsConstant(v) {
+				return v
+			}
+		}
+	}
+	return nil
+}
