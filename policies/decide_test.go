@@ -51,6 +51,18 @@ func TestTrapsOfRego(t *testing.T) {
 	}
 }
 
+// TestAConflictDeniesBesideAnAllow: an allow that is both true and false is an error, also where another package allows.
+func TestAConflictDeniesBesideAnAllow(t *testing.T) {
+	both := payments + "default allow := false\n\nallow if input.tool.name == \"transfer\"\n\nallow := false if input.mcp.method == \"tools/call\"\n"
+	e := engineWith(t, map[string]string{"a.rego": both})
+	if got := word(decide(t, e, call("transfer", nil, "tools:payments.transfer"))); got != codePolicyError {
+		t.Errorf("both: %q", got)
+	}
+	if got := word(decide(t, e, call("get_weather", nil, "tools:weather.read"))); got != "allow" {
+		t.Errorf("one of them, beside the shipped allow: %q", got)
+	}
+}
+
 // TestValuesNeverReachTheAudit: OPA's messages quote operands.
 func TestValuesNeverReachTheAudit(t *testing.T) {
 	e := engineWith(t, map[string]string{"a.rego": payments + "deny contains \"no\" if to_number(input.tool.arguments.amount) > 1000\n"})

@@ -13,7 +13,9 @@ type exports map[kind]map[string]*definers
 // definers are the packages that define a rule, sorted.
 type definers struct {
 	all      []string
-	computed []string // those of them whose value is not a constant, which the loader has already checked
+	computed []string // those of them whose value is not one constant, which the loader has already checked
+
+	truths map[string]map[ast.Boolean]bool // by package: constants that a boolean may have
 }
 
 func (p *program) exports() exports {
@@ -21,7 +23,7 @@ func (p *program) exports() exports {
 	for _, k := range kinds() {
 		found[k] = map[string]*definers{}
 		for rule := range ruleForms(k) {
-			found[k][rule] = &definers{}
+			found[k][rule] = &definers{truths: map[string]map[ast.Boolean]bool{}}
 		}
 	}
 	for name, m := range p.modules {
@@ -35,7 +37,7 @@ func (p *program) exports() exports {
 				continue // private
 			}
 			d.all = append(d.all, own.name)
-			if !isChecked(ruleForms(own.kind)[ruleName(r)], r) {
+			if !isChecked(ruleForms(own.kind)[ruleName(r)], r) || d.mayConflict(own.name, r) {
 				d.computed = append(d.computed, own.name)
 			}
 		}
@@ -48,6 +50,25 @@ func (p *program) exports() exports {
 		}
 	}
 	return found
+}
+
+// mayConflict tells whether the package says both true and false, each under conditions. Then the value must be looked at, or
+// a conflict would go unnoticed where another package allows.
+func (d *definers) mayConflict(name string, r *ast.Rule) bool {
+	truths := d.truths[name]
+	if truths == nil {
+		truths = map[ast.Boolean]bool{}
+		d.truths[name] = truths
+	}
+	for ; r != nil && !r.Default; r = r.Else {
+		if r.Head.Value == nil {
+			continue // a set
+		}
+		if b, ok := r.Head.Value.Value.(ast.Boolean); ok {
+			truths[b] = true
+		}
+	}
+	return len(truths) > 1
 }
 
 // isChecked tells whether every value of the rule is a constant whose shape the loader has checked to the end:
