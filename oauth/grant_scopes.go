@@ -65,8 +65,8 @@ func clampScopes(granted Scopes, r ScopeRequest, ceiling Scopes) Scopes {
 	if r.Client.Ceiling != nil {
 		s = s.Meet(r.Client.Ceiling)
 	}
-	if len(r.Client.Scope) > 0 {
-		s = s.Meet(r.Client.Scope.Without(OfflineAccess))
+	if declared := r.Client.Scope.Without(OfflineAccess); len(declared) > 0 {
+		s = s.Meet(declared)
 	}
 	return s
 }
@@ -83,9 +83,9 @@ func deniedBy(stage Stage, d ScopeDecision, code, fallback string) *Error {
 	kind := AccessDenied
 	if stage == StageToken || stage == StageRefresh {
 		kind = InvalidGrant
-		if word == "policy_error" { // clients drop their tokens at invalid_grant; a policy that could not decide is no reason for that
-			return TemporarilyUnavailable.Errorf("%s", text).For(word).After(time.Second)
-		}
+	}
+	if word == "policy_error" { // clients drop their tokens at invalid_grant and give up at access_denied; a policy that could not decide is no reason for either
+		return TemporarilyUnavailable.Errorf("%s", text).For(word).After(time.Second)
 	}
 	return kind.Errorf("%s", text).For(word)
 }

@@ -116,6 +116,9 @@ func wrongForm(form ruleForm, r *ast.Rule) string {
 	if value == nil || !value.IsGround() || isComputed(value) {
 		return ""
 	}
+	if ruleName(r) == "allow" && !r.Default && value.Value.Compare(ast.Boolean(false)) == 0 {
+		return "is false, which denies nothing (write deny contains \"…\" to deny)"
+	}
 	return wrongConstant(form, ruleName(r), value.Value)
 }
 

@@ -27,6 +27,7 @@ func (e *Engine) GrantScopes(_ context.Context, r oauth.ScopeRequest) (oauth.Sco
 	if err != nil {
 		d = oauth.ScopeDecision{Reasons: e.policyError(g, kindScopes, r.ID, err)}
 	}
+	e.logShapes(g, kindScopes, r.ID, d.Reasons)
 	d.ID, d.Revision = r.ID, g.revision
 	d.Granted = d.Granted.Meet(r.Requested) // nothing that was not asked for
 	switch {
@@ -52,6 +53,7 @@ func (e *Engine) Admit(_ context.Context, r oauth.ClientRequest) (oauth.ClientDe
 	if err != nil {
 		d = oauth.ClientDecision{Reasons: e.policyError(g, kindClients, r.ID, err)}
 	}
+	e.logShapes(g, kindClients, r.ID, d.Reasons)
 	d.ID, d.Revision = r.ID, g.revision
 	if d.Allow && len(d.Reasons) == 0 {
 		d.Rules = answer.fired.of("allow", "allow_redirect", "scope_ceiling", "ttl")
@@ -83,6 +85,7 @@ func (e *Engine) Decide(_ context.Context, v oauth.Evaluation) (oauth.Decision, 
 		clampDecision(&d, v)
 		d.Rules = decidingRules(d, answer.fired)
 	}
+	e.logShapes(g, q.kind, v.ID, d.Reasons)
 	d.Revision = g.revision
 	d.Record = e.keep(g, q.kind, v.ID, v.Context.Time, write, answer, callOutcome(d))
 	return d, nil
@@ -118,6 +121,16 @@ func decidingRules(d oauth.Decision, f fired) []string {
 		return f.of("required_scopes")
 	}
 	return f.of("require_authn")
+}
+
+// logShapes logs which package gave a value of a wrong shape: the router denies for it, and only its author can mend it.
+func (e *Engine) logShapes(g *generation, k kind, id string, reasons []oauth.Reason) {
+	for _, r := range reasons {
+		if r.Code == codePolicyError && r.Message != messagePolicyError {
+			e.log.Error("policy error", slog.String("kind", string(k)), slog.String("decision", id), slog.String("revision", g.revision),
+				slog.String("error", r.Policy), slog.String("message", r.Message))
+		}
+	}
 }
 
 // policyError logs what went wrong and makes the reason of the denial.

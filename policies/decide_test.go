@@ -53,7 +53,7 @@ func TestTrapsOfRego(t *testing.T) {
 
 // TestAConflictDeniesBesideAnAllow: an allow that is both true and false is an error, also where another package allows.
 func TestAConflictDeniesBesideAnAllow(t *testing.T) {
-	both := payments + "default allow := false\n\nallow if input.tool.name == \"transfer\"\n\nallow := false if input.mcp.method == \"tools/call\"\n"
+	both := payments + "default allow := false\n\nallow if input.tool.name == \"transfer\"\n\nallow := input.tool.annotations.idempotentHint if input.mcp.method == \"tools/call\"\n"
 	e := engineWith(t, map[string]string{"a.rego": both})
 	if got := word(decide(t, e, call("transfer", nil, "tools:payments.transfer"))); got != codePolicyError {
 		t.Errorf("both: %q", got)
@@ -331,13 +331,21 @@ func TestScopeDecisions(t *testing.T) {
 	}
 }
 
+func TestEndGrantDeniesByItself(t *testing.T) {
+	e := engineWith(t, map[string]string{"b.rego": "package policy.scopes.b\n\nend_grant if input.subject.type == \"user\"\n"})
+	d := grant(t, e, oauth.NewScopes("tools:weather.read"))
+	if d.Allow || !d.EndGrant || len(d.Reasons) != 1 || d.Reasons[0].Code != "grant_ended" || len(d.Granted) > 0 {
+		t.Errorf("%+v", d)
+	}
+}
+
 func TestScopeTerms(t *testing.T) {
 	e := engineWith(t, map[string]string{
 		"a.rego": "package policy.scopes.a\n\ntoken_ttl_seconds := 300\n\nrefresh := false\n\nrequire_authn contains {\"max_age\": 60}\n",
-		"b.rego": "package policy.scopes.b\n\ntoken_ttl_seconds := 120\n\nrefresh := true\n\nend_grant if true\n",
+		"b.rego": "package policy.scopes.b\n\ntoken_ttl_seconds := 120\n\nrefresh := true\n",
 	})
 	d := grant(t, e, oauth.NewScopes("tools:weather.read"))
-	if !d.Allow || d.TokenTTL != 2*time.Minute || d.Refresh == nil || *d.Refresh || !d.EndGrant {
+	if !d.Allow || d.TokenTTL != 2*time.Minute || d.Refresh == nil || *d.Refresh || d.EndGrant {
 		t.Errorf("%+v", d)
 	}
 	if !reflect.DeepEqual(d.RequireAuthn, []oauth.AuthnRequirement{{MaxAge: time.Minute}}) {

@@ -56,7 +56,7 @@ func TestHostileCorpus(t *testing.T) {
 		"replace(_a.long, \"a\", _a.long) == \"\"", "strings.replace_n({\"a\": _a.long}, _a.long) == \"\"", "count(split(_a.long, \"\")) > 1", "indexof_n(_a.long, \"a\") == []",
 		"graphql.is_valid(_a.query, \"type Query { a: Query }\")", "graphql.parse_query(_a.query) == {}", "json.unmarshal(_a.nested) == []", "yaml.unmarshal(_a.yaml) == []", "yaml.unmarshal(_a.laughs) == {}",
 		"count(net.cidr_merge(net.cidr_expand(\"10.0.0.0/16\"))) > 0", "graph.reachable({x: numbers.range(1, 3000) | some x in numbers.range(1, 3000)}, [1]) == set()",
-		"sprintf(\"%999999999d %-999999d\", [1, 2]) == \"\"", "count(sort(numbers.range(1, 3000000))) == 1", "concat(\",\", [_a.long | some _ in numbers.range(1, 20000)]) == \"\"",
+		"sprintf(\"%999999999d %-999999d\", [1, 2]) == \"\"", "count(sort(numbers.range(1, 3000000))) == 1", "concat(\",\", [_a.long | some _ in numbers.range(1, 2000)]) == \"\"",
 		"json.marshal(numbers.range(1, 2000000)) == \"\"", "object.union_n([{sprintf(\"%d\", [x]): 1} | some x in numbers.range(1, 20000)]) == {}", "semver.compare(_a.long, \"1.0.0\") == 1", "time.parse_duration_ns(_a.long) == 1",
 	} {
 		names = append(names, body)

@@ -20,6 +20,7 @@ func TestRefusedDirectories(t *testing.T) {
 		files map[string]string
 		want  []string
 	}{
+		{"an allow that is false", map[string]string{"a.rego": "package policy.tools.a\n\nallow := false if input.tool.name == \"transfer\"\n"}, []string{"a.rego:3:1", "denies nothing"}},
 		// packages
 		{"a package in the routers' place", map[string]string{"a.rego": "package mcp.authz.tools\n\nallow if true\n"}, []string{"a.rego:1:1", "package mcp.authz.tools is reserved"}},
 		{"a package below the routers", map[string]string{"a.rego": "package mcp.authz.tools.mine\n\nallow if true\n"}, []string{"reserved"}},

@@ -220,7 +220,7 @@ func version(n int) map[string]string {
 func TestStatusCountsFilesAndTests(t *testing.T) {
 	e := engineFrom(t, Config{Dir: demoDir(t), Defaults: true, Catalogue: []*oauth.Resource{demoResource()}})
 	s := e.Status()
-	if s.Files != 7 || s.Tests != 15 || s.Stale || s.LastError != "" || time.Since(s.ActivatedAt) > time.Minute {
+	if s.Files != 7 || s.Tests != 16 || s.Stale || s.LastError != "" || time.Since(s.ActivatedAt) > time.Minute {
 		t.Errorf("%+v", s)
 	}
 }

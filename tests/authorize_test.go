@@ -169,6 +169,7 @@ func badAuthorizationRequests() map[string]refusal {
 		"C3 challenge of 129":                  {ask(with("code_challenge", strings.Repeat("a", 129))), "invalid_request"},
 		"R7 state twice":                       {ask(with("state", "one", "two")), "invalid_request"},
 		"R7 scope twice":                       {ask(with("scope", scopeCalendar, scopeCRM)), "invalid_request"},
+		"R7 an unknown parameter twice":        {ask(with("x", "1", "2")), "invalid_request"},
 		"R7 code_challenge twice":              {ask(with("code_challenge", good43, good43)), "invalid_request"},
 		"C16 unknown resource":                 {ask(with("resource", "https://mcp.example/mcp")), "invalid_target"},
 		"C16 relative resource":                {ask(with("resource", "/mcp")), "invalid_target"},
@@ -207,7 +208,7 @@ func TestUsualAuthorizationRequestsAreTaken(t *testing.T) {
 		q    request
 		want string // scope of the token
 	}{
-		"AS-20 unknown parameters":               {ask(with("audience", "x"), with("foo", "bar"), with("twice", "1", "2")), scopeCalendar},
+		"AS-20 unknown parameters":               {ask(with("audience", "x"), with("foo", "bar")), scopeCalendar},
 		"AS-20 empty parameters are omitted":     {ask(with("prompt", ""), with("max_age", ""), with("login_hint", ""), with("response_mode", "")), scopeCalendar},
 		"AS-20 an empty repeated parameter":      {ask(with("scope", "", scopeCalendar)), scopeCalendar},
 		"AS-28 resource twice the same":          {ask(with("resource", office, office)), scopeCalendar},

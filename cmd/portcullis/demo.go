@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"portcullis/oauth"
 	"portcullis/server"
 	"portcullis/storage"
 )
@@ -130,6 +131,8 @@ func (d *demonstration) introduce(out *printer) {
 	out.line("")
 	out.fact("Portcullis", d.parts.config.Issuer)
 	out.fact("MCP server", d.endpoint)
+	out.fact("decisions", d.parts.config.Issuer+oauth.PathEvaluation)
+	out.fact("", "resource "+d.sample.key+", secret "+d.sample.secret)
 	out.fact("policies", string(d.parts.config.Policies))
 	out.fact("scopes", "shown without "+scopeDomain+", with which all of this server's begin")
 }

@@ -13,11 +13,19 @@ import (
 func (a *app) policyCommand() *cobra.Command {
 	var options policies.TestOptions
 	var verbose bool
+	var defaults string
 	test := &cobra.Command{Use: "test DIR", Short: "Run the tests of a policy folder", Args: args(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, given []string) error {
+			switch defaults {
+			case "on", "none":
+				options.NoDefaults = defaults == "none"
+			default:
+				return usageError("--defaults must be on or none, as policy.defaults of the configuration")
+			}
 			return a.policyTest(c.Context(), given[0], options, verbose)
 		}}
 	test.Flags().StringVar(&options.Run, "run", "", "only tests whose package.name fits this regular expression")
+	test.Flags().StringVar(&defaults, "defaults", "on", "on or none, as policy.defaults of the configuration")
 	test.Flags().BoolVar(&options.Shipped, "shipped", false, "the tests of the shipped policies, too")
 	test.Flags().BoolVarP(&verbose, "verbose", "v", false, "passing tests, too")
 	a.outputFlag(test)

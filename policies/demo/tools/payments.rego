@@ -32,6 +32,7 @@ _is_amount if {
 
 _within_limit if {
 	_is_amount
+	is_number(data.config.transfer_limit) # every number is below every string
 	input.tool.arguments.amount <= data.config.transfer_limit
 }
 

@@ -34,6 +34,11 @@ test_the_limit_comes_from_the_configuration if {
 	not tools.decision.allow with input as call with data.config.transfer_limit as 800
 }
 
+test_a_limit_that_is_no_number_lets_nothing_through if {
+	call := _call(1, ["staff"])
+	not tools.decision.allow with input as call with data.config.transfer_limit as "1000"
+}
+
 test_what_is_not_an_amount_is_denied[note] if {
 	some note, amount in {
 		"null": null,

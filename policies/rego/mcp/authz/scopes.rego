@@ -33,6 +33,11 @@ _reasons contains shape.reason(policy, entry) if {
 	some entry in data.policy.scopes[policy].deny
 }
 
+_reasons contains {"policy": policy, "code": "grant_ended", "message": "the policy has ended this grant"} if {
+	some policy
+	data.policy.scopes[policy].end_grant == true
+}
+
 _reasons contains shape.malformed(policy, "grant") if {
 	some policy
 	some value in data.policy.scopes[policy].grant
