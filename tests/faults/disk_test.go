@@ -4,7 +4,9 @@ package faults
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 )
@@ -81,6 +83,23 @@ func (c *crew) unavailable(t *testing.T) {
 	})
 }
 
+// checkUnavailable is what a lost answer must look like when the server lives and only its storage fails.
+func (l *lost) checkUnavailable() error {
+	c := l.call
+	err := c.want(http.StatusServiceUnavailable)
+	switch {
+	case err != nil:
+		return err
+	case c.header.Get("Retry-After") == "":
+		return fmt.Errorf("no Retry-After: %w", &unexpected{c})
+	case strings.HasPrefix(c.header.Get("Content-Type"), "text/html"):
+		return nil
+	case c.text("error") != "temporarily_unavailable":
+		return fmt.Errorf("the error is not temporarily_unavailable: %w", &unexpected{c})
+	}
+	return nil
+}
+
 // TestADiskThatFailsIsNotReady: F3: /readyz says so, until it works again.
 func TestADiskThatFailsIsNotReady(t *testing.T) {
 	s := newSite(t, 1)
@@ -101,6 +120,12 @@ func TestADiskThatFailsIsNotReady(t *testing.T) {
 	waitFor(t, "the server is ready again", p.ready)
 	c.reconcile(t)
 	s.verify()
+}
+
+// decide asks for the decision about a call of the tool look.
+func (s *site) decide(token string) *call {
+	body := `{"action":{"name":"tools/call"},"resource":{"type":"tool","id":"look"},"context":{"access_token":"` + token + `"}}`
+	return s.sendBody(s.http, "decide", http.MethodPost, "/access/v1/evaluation", "10.9.9.9", "application/json", body)
 }
 
 // slow is how long fsync takes in the tests of a slow disk.
@@ -145,29 +170,31 @@ func TestNoAnswerLeavesBeforeItsRowIsOnDisk(t *testing.T) {
 		{"revocation", 200, func() *call { return s.revoke("cli", next) }},
 		{"disconnection", 303, func() *call { return person.disconnect(told.Grant) }},
 	} {
-		begun := time.Now()
-		answer := make(chan *call, 1)
-		go func() { answer <- test.do() }()
-		for range 3 { // reads are not held up
-			if err := s.introspect(token).want(200); err != nil {
-				t.Error(err)
-			}
-		}
-		reads := time.Since(begun)
-		c := <-answer
-		if err := c.want(test.status); err != nil {
+		if err := s.isSlow(test.status, test.do, token); err != nil {
 			t.Errorf("%s: %v", test.name, err)
-		}
-		took := time.Since(begun)
-		if took < slow {
-			t.Errorf("%s was answered after %v, before fsync can have ended", test.name, took)
-		}
-		if reads > slow {
-			t.Errorf("three introspections beside it took %v", reads)
 		}
 	}
 	x.detach()
 	s.verify()
+}
+
+// isSlow is nil when a call waits for the slow disk while introspections beside it do not.
+func (s *site) isSlow(status int, do func() *call, token string) error {
+	begun := time.Now()
+	answer := make(chan *call, 1)
+	go func() { answer <- do() }()
+	var problems []error
+	for range 3 {
+		problems = append(problems, s.introspect(token).want(200))
+	}
+	if reads := time.Since(begun); reads > slow {
+		problems = append(problems, fmt.Errorf("three introspections beside it took %v", reads))
+	}
+	problems = append(problems, (<-answer).want(status))
+	if took := time.Since(begun); took < slow {
+		problems = append(problems, fmt.Errorf("it was answered after %v, before fsync can have ended", took))
+	}
+	return errors.Join(problems...)
 }
 
 // hold makes one line with tokens.

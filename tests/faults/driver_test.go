@@ -147,12 +147,6 @@ func (s *site) introspect(token string) *call {
 	return s.direct("introspect", "/introspect", "", "token", token)
 }
 
-// decide asks for the decision about a call of the tool look.
-func (s *site) decide(token string) *call {
-	body := `{"action":{"name":"tools/call"},"resource":{"type":"tool","id":"look"},"context":{"access_token":"` + token + `"}}`
-	return s.sendBody(s.http, "decide", http.MethodPost, "/access/v1/evaluation", "10.9.9.9", "application/json", body)
-}
-
 // active is what introspection says; anything but an answer is an error.
 func (s *site) active(token string) (bool, error) {
 	c := s.introspect(token)

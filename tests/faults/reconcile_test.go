@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"strings"
 	"testing"
 )
 
@@ -252,21 +251,4 @@ func (k *worker) provoke(l *line) error {
 		return k.refuses(l.refresh[n-3])
 	}
 	return k.replay(l)
-}
-
-// checkUnavailable is what a lost answer must look like when the server lives and only its storage fails.
-func (l *lost) checkUnavailable() error {
-	c := l.call
-	err := c.want(http.StatusServiceUnavailable)
-	switch {
-	case err != nil:
-		return err
-	case c.header.Get("Retry-After") == "":
-		return fmt.Errorf("no Retry-After: %w", &unexpected{c})
-	case strings.HasPrefix(c.header.Get("Content-Type"), "text/html"):
-		return nil
-	case c.text("error") != "temporarily_unavailable":
-		return fmt.Errorf("the error is not temporarily_unavailable: %w", &unexpected{c})
-	}
-	return nil
 }

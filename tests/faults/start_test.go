@@ -240,6 +240,40 @@ func TestTheIndexOfTheLogIsMadeAnew(t *testing.T) {
 	}
 }
 
+// TestADamagedLogLosesOnlyItsEnd: F8: SQLite ends the write-ahead log at the first frame that does not fit. What is left then is the past, whole:
+// each row that is there is the row that was there, and no token is without its row.
+func TestADamagedLogLosesOnlyItsEnd(t *testing.T) {
+	s := newSite(t, 3)
+	for range 4 {
+		p := s.start()
+		c := newCrew(s, 3)
+		c.until(t, 60, func() {})
+		before := s.audit(0)
+		p.kill()
+		log, err := os.ReadFile(s.path("portcullis.db-wal"))
+		if err != nil || len(log) < 100_000 {
+			t.Fatal(len(log), err)
+		}
+		at := c.random.IntN(len(log))
+		log[at] ^= 0x10
+		put(t, s.path("portcullis.db-wal"), log, 0o600)
+		p = s.start()
+		after := s.audit(0)
+		same := 0
+		for same < min(len(before), len(after)) && before[same] == after[same] {
+			same++
+		}
+		for _, r := range after[same:] {
+			if r.Type != "policy.activated" && r.Type != "config.applied" && r.Type != "key.rotated" {
+				t.Errorf("a row that never was: %+v", r)
+			}
+		}
+		s.verify()
+		p.stop()
+		t.Logf("byte %d of %d was changed: %d of %d rows are left", at, len(log), same, len(before))
+	}
+}
+
 // TestAFirstStartThatIsKilledLeavesNoneOrAWholeDatabase: F25.
 func TestAFirstStartThatIsKilledLeavesNoneOrAWholeDatabase(t *testing.T) {
 	for i := range 8 {
