@@ -35,6 +35,7 @@
 // An oauth.Event becomes one row in the same transaction as the changes that it tells of: no token without its row, no
 // row without its token. Each row carries HMAC-SHA256(key, seal of the row before, seq, instance, time, type, body) under a key
 // derived from the server key; a sealed head record says where the chain ends. Audit.Verify says what this proves and what not.
+// PATH.end remembers beside the database how far the audit was, so that a start notices a log that is gone or damaged.
 //
 // # Decisions
 //

@@ -59,7 +59,7 @@ func openLocked(ctx context.Context, c Config, path string, lock *flock.Flock) (
 	}
 	if err := s.begin(ctx, c); err != nil {
 		s.writer.disconnect()
-		return nil, errors.Join(err, reader.Close())
+		return nil, errors.Join(err, s.writer.witness.close(), reader.Close())
 	}
 	return s, nil
 }
@@ -71,6 +71,12 @@ func (s *Store) begin(ctx context.Context, c Config) error {
 	}
 	last, err := s.Audit().checkTail(ctx)
 	if err != nil {
+		return err
+	}
+	if s.writer.witness, err = openWitness(s.path, s.seals); err != nil {
+		return err
+	}
+	if err := s.writer.witness.check(s.writer.chain.end.seq); err != nil {
 		return err
 	}
 	if now := time.Now(); !c.AllowClockBack && now.Before(last.Add(-clockTolerance)) {

@@ -117,7 +117,7 @@ func (s *Store) Close() error {
 			err = errors.Join(err, checkpoint)
 		}
 		s.writer.disconnect()
-		s.outcome = errors.Join(err, s.lock.Unlock())
+		s.outcome = errors.Join(err, s.writer.witness.close(), s.lock.Unlock())
 	})
 	return s.outcome
 }

@@ -31,6 +31,7 @@ type writer struct {
 	chain    *chain
 	db       *sql.DB
 	tx       *tx // nil while there is no connection
+	witness  *witness
 	onCommit func(clients []string)
 	onDoubt  func() // the outcome of a group is unknown
 	counts   counts
@@ -119,6 +120,9 @@ func (w *writer) commit(group []*ask) error {
 	}
 	w.counts.groups.Add(1)
 	w.counts.seq.Store(w.chain.end.seq)
+	if w.chain.end.seq != before.seq {
+		w.witness.note(w.chain.end.seq)
+	}
 	w.onCommit(t.clients)
 	return nil
 }
