@@ -240,13 +240,20 @@ func TestTheIndexOfTheLogIsMadeAnew(t *testing.T) {
 	}
 }
 
-// TestADamagedLogLosesOnlyItsEnd: F8: SQLite ends the write-ahead log at the first frame that does not fit. What is left then is the past, whole:
-// each row that is there is the row that was there, and no token is without its row.
-func TestADamagedLogLosesOnlyItsEnd(t *testing.T) {
+// TestADamagedLogIsNoticed: F8, F9: SQLite ends the write-ahead log at the first frame that does not fit, so what is left is a whole database of
+// the past. The server starts only when nothing that was acknowledged is missing, or when the operator insists.
+func TestADamagedLogIsNoticed(t *testing.T) {
 	s := newSite(t, 3)
-	for range 4 {
+	flip := func(log []byte, at int) []byte { log[at] ^= 0x10; return log }
+	for i, damage := range []func(log []byte, at int) []byte{
+		flip, flip, flip,
+		func(log []byte, at int) []byte { return log[:at] },
+		func(log []byte, at int) []byte { return append(log[:at:at], make([]byte, len(log)-at)...) },
+		func([]byte, int) []byte { return nil },
+	} {
 		p := s.start()
 		c := newCrew(s, 3)
+		c.seen = int64(len(s.audit(0)))
 		c.until(t, 60, func() {})
 		before := s.audit(0)
 		p.kill()
@@ -254,24 +261,43 @@ func TestADamagedLogLosesOnlyItsEnd(t *testing.T) {
 		if err != nil || len(log) < 100_000 {
 			t.Fatal(len(log), err)
 		}
-		at := c.random.IntN(len(log))
-		log[at] ^= 0x10
-		put(t, s.path("portcullis.db-wal"), log, 0o600)
-		p = s.start()
-		after := s.audit(0)
-		same := 0
-		for same < min(len(before), len(after)) && before[same] == after[same] {
-			same++
-		}
-		for _, r := range after[same:] {
-			if r.Type != "policy.activated" && r.Type != "config.applied" && r.Type != "key.rotated" {
-				t.Errorf("a row that never was: %+v", r)
+		put(t, s.path("portcullis.db-wal"), damage(log, c.random.IntN(len(log))), 0o600)
+		p = s.launch(os.Getenv(binaryVariable), "serve", "--config", s.path("portcullis.yaml"))
+		noticed := !p.waitReady()
+		if noticed {
+			if p.cmd.ProcessState.ExitCode() != 1 || !strings.Contains(p.log.String(), "its log is damaged or gone") {
+				t.Fatalf("exit code %d\n%s", p.cmd.ProcessState.ExitCode(), p.said())
 			}
+			if err := os.Remove(s.path("portcullis.db.end")); err != nil { // the operator insists
+				t.Fatal(err)
+			}
+			p = s.start()
+		} else {
+			c.reconcile(t)
 		}
+		left := rowsOf(t, before, s.audit(0), noticed)
 		s.verify()
 		p.stop()
-		t.Logf("byte %d of %d was changed: %d of %d rows are left", at, len(log), same, len(before))
+		t.Logf("damage %d: noticed %v, %d of %d rows are left", i, noticed, left, len(before))
 	}
+}
+
+// rowsOf counts how many rows are left of those that were. What is left is the beginning; new rows come only from starts.
+func rowsOf(t *testing.T, before, after []row, noticed bool) int {
+	t.Helper()
+	same := 0
+	for same < min(len(before), len(after)) && before[same] == after[same] {
+		same++
+	}
+	for _, r := range after[same:] {
+		if noticed && r.Type != "policy.activated" && r.Type != "config.applied" && r.Type != "key.rotated" {
+			t.Errorf("a row that never was: %+v", r)
+		}
+	}
+	if noticed == (same == len(before)) {
+		t.Errorf("%d of %d rows are left, and the server noticed: %v", same, len(before), noticed)
+	}
+	return same
 }
 
 // TestAFirstStartThatIsKilledLeavesNoneOrAWholeDatabase: F25.
