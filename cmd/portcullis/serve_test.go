@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -262,5 +263,25 @@ func TestAClockBehindTheAuditIsAFault(t *testing.T) {
 	serve(t, file, "--allow-clock-back")
 	if code, out, _ := command(t, "", "audit", "verify", "--config", file); code != 0 {
 		t.Errorf("audit verify: %d %s", code, out)
+	}
+}
+
+// A storage that fails while the policies load heals by itself or by a restart; exit code 78 says that it does not.
+func TestAStorageFaultAtTheStartIsNoConfigurationFault(t *testing.T) {
+	for _, row := range []struct {
+		err  error
+		want int
+	}{
+		{errors.New("p.rego:1: syntax"), exitConfig},
+		{fmt.Errorf("the row of the activation: %w: disk full", oauth.ErrUnavailable), 0},
+	} {
+		var exit *exitCode
+		got := 0
+		if errors.As(policyError(row.err), &exit) {
+			got = exit.code
+		}
+		if got != row.want {
+			t.Errorf("%v: exit code %d, want %d", row.err, got, row.want)
+		}
 	}
 }

@@ -55,7 +55,7 @@ func wire(ctx context.Context, c Config) (p *parts, err error) {
 	engine := c.engine(key, p.catalogue.Resources())
 	engine.Activate = p.activated
 	if p.engine, err = policies.New(ctx, engine); err != nil {
-		return nil, badConfig("policies do not load:\n%w", err)
+		return nil, policyError(err)
 	}
 	if p.keys, err = oauth.NewKeys(ctx, oauth.KeysConfig{Reader: p.store, Ledger: p.store, ServerKey: key}); err != nil {
 		return nil, err
@@ -83,6 +83,14 @@ func wire(ctx context.Context, c Config) (p *parts, err error) {
 	}
 	p.admin, err = server.NewAdmin(server.AdminConfig{Checks: p.checks(), Metrics: shown, Hosts: c.adminHosts(), Log: c.log})
 	return p, err
+}
+
+// policyError tells policies that do not load, which the operator must cure, from a storage that fails meanwhile.
+func policyError(err error) error {
+	if errors.Is(err, oauth.ErrUnavailable) {
+		return err
+	}
+	return badConfig("policies do not load:\n%w", err)
 }
 
 // endpoints are the parts of the protocol that are on. A grant type is on when it stands in the list.
