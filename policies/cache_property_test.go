@@ -165,7 +165,7 @@ func condition(r *rand.Rand, all []knob) string {
 		func() string { return fmt.Sprintf(`_is(%s, %s)`, pick("text any"), pick("text any")) },
 		func() string { return fmt.Sprintf(`_rule with input.tool.title as %s`, pick("text any")) },
 		func() string { return fmt.Sprintf(`_rule with input.tool as {"arguments": {"list": %s}}`, pick("any")) },
-		func() string { return fmt.Sprintf(`not _rule with input.subject.username as "a"`) },
+		func() string { return `not _rule with input.subject.username as "a"` },
 		func() string { return fmt.Sprintf(`sprintf("%%v", [%s]) in {"5", "[\"a\"]"}`, pick("any texts")) },
 		func() string {
 			return fmt.Sprintf(`{%s, %s} & {"a", "b"} != set()`, pick("text any"), pick("text any"))
