@@ -36,7 +36,7 @@ type Client struct {
 	Ceiling      Scopes   // policy.clients scope_ceiling; nil = no ceiling
 	ClientURI    string
 	SoftwareID   string
-	Digest       string    // SHA-256 (hex) of document or metadata: consent is bound to it
+	Digest       string    // SHA-256 (hex) of document or metadata: a pending consent ends when it changes
 	Document     []byte    // CIMD: the document as fetched
 	CreatedAt    time.Time // Unix seconds
 	LastUsedAt   time.Time

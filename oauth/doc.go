@@ -37,12 +37,15 @@
 //	issuer.go keys.go                    access tokens, signing keys                 RFC 9068, RFC 7517
 //	token_check.go introspect.go         is this token alive                         RFC 7662
 //	revoke.go                            revocation                                  RFC 7009
-//	client_auth.go                       none, basic, post                           RFC 6749 §2.3
-//	client_metadata_document.go          CIMD                                        draft-ietf-oauth-client-id-metadata-document
+//	client_auth.go resource_auth.go      none, basic, post; resource servers         RFC 6749 §2.3
+//	client_metadata_document.go          CIMD: find, fetch, remember                 draft-ietf-oauth-client-id-metadata-document
+//	client_metadata_check.go             CIMD: what a URL and a document must be
+//	admission.go                         policy.clients, for both ways to register
 //	registration.go                      DCR                                         RFC 7591
 //	catalogue.go                         resources, tools, argument validation
 //	decision.go challenge.go             the decision point and its challenges       AuthZEN 1.0, RFC 6750 §3, RFC 9470
 //	metadata.go endpoints.go             documents, paths                            RFC 8414, RFC 9728
+//	record.go                            what a policy decision saw, kept beside the audit
 //	configured.go                        objects of the configuration file
 //	errors.go json.go secret.go limiter.go lru.go display.go          small tools
 package oauth

@@ -22,13 +22,11 @@ var (
 	UnauthorizedClient      = ErrorCode{"unauthorized_client", http.StatusBadRequest}
 	UnsupportedGrantType    = ErrorCode{"unsupported_grant_type", http.StatusBadRequest}
 	UnsupportedResponseType = ErrorCode{"unsupported_response_type", http.StatusBadRequest}
-	UnsupportedTokenType    = ErrorCode{"unsupported_token_type", http.StatusBadRequest}
 	InvalidScope            = ErrorCode{"invalid_scope", http.StatusBadRequest}
 	InvalidTarget           = ErrorCode{"invalid_target", http.StatusBadRequest}
 	InvalidRedirectURI      = ErrorCode{"invalid_redirect_uri", http.StatusBadRequest}
 	InvalidClientMetadata   = ErrorCode{"invalid_client_metadata", http.StatusBadRequest}
 	InvalidToken            = ErrorCode{"invalid_token", http.StatusUnauthorized}
-	InsufficientScope       = ErrorCode{"insufficient_scope", http.StatusForbidden}
 	AccessDenied            = ErrorCode{"access_denied", http.StatusForbidden}
 	LoginRequired           = ErrorCode{"login_required", http.StatusBadRequest}
 	ConsentRequired         = ErrorCode{"consent_required", http.StatusBadRequest}

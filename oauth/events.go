@@ -3,7 +3,6 @@ package oauth
 // Types of audit events. One word of a domain, a dot, and what happened.
 const (
 	EventClientRegistered = "client.registered"
-	EventClientRefused    = "client.refused"
 	EventClientChanged    = "client.changed" // a CIMD document changed
 	EventClientDisabled   = "client.disabled"
 	EventLogin            = "login"

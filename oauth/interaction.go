@@ -12,7 +12,7 @@ type Interaction struct {
 	Params       url.Values // raw parameters of the authorization request
 	BrowserHash  []byte     // SHA-256 of the browser cookie that Begin set
 	SessionHash  []byte     // SHA-256 of the session that logged in; nil before
-	FormToken    string     // per-interaction token of the login and consent forms; in no URL
+	FormToken    string     // token of the login form, in no URL; the consent form's is made from it and the session
 	ClientDigest string     // the client's digest at Begin
 	IP           string
 	UserAgent    string
