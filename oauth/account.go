@@ -84,18 +84,21 @@ func (e *AccountEndpoint) connection(ctx context.Context, g *Grant) (Connection,
 	return c, nil
 }
 
-// Revoke ends one of the person's grants; a stranger's is NotFound.
+// Revoke ends one of the person's grants; a stranger's is NotFound. Ending one twice is no error.
 func (e *AccountEndpoint) Revoke(ctx context.Context, b Browser, formToken, grantID string) error {
 	user, err := e.form(ctx, b, formToken)
 	if err != nil {
 		return err
 	}
 	g, err := e.cfg.Grants.Grant(ctx, grantID)
-	if errors.Is(err, ErrNotFound) || err == nil && (g.UserID != user.ID || !g.Live()) {
+	if errors.Is(err, ErrNotFound) || err == nil && g.UserID != user.ID {
 		return NotFound.Errorf("there is no such connection; it may have been revoked before")
 	}
 	if err != nil {
 		return err
+	}
+	if !g.Live() { // a second click: nothing to do and nothing to record
+		return nil
 	}
 	ev := e.cfg.Login.event(ctx, user, EventGrantEnded, OutcomeOK, "user")
 	ev.GrantID, ev.ClientID, ev.ResourceID, ev.Scopes = g.ID, g.ClientID, g.Resource, g.Scopes

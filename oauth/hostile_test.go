@@ -210,3 +210,25 @@ func TestNothingIsWrittenWhenTheFileSaysTheSame(t *testing.T) {
 		t.Errorf("%+v", after[0].Event)
 	}
 }
+
+func TestDisconnectingTwiceIsNoError(t *testing.T) {
+	w := newWorld(t, "")
+	out := w.tokens()
+	_, b := w.loggedIn("alice", authorizeParams())
+	page, err := w.account.Show(w.ctx, b)
+	must(t, err)
+	id := page.Connections[0].GrantID
+	must(t, w.account.Revoke(w.ctx, b, page.FormToken, id))
+	rows, err := w.store.Audit().Tail(w.ctx, 1)
+	must(t, err)
+	must(t, w.account.Revoke(w.ctx, b, page.FormToken, id))
+	again, err := w.store.Audit().Tail(w.ctx, 1)
+	must(t, err)
+	if rows[0].Seq != again[0].Seq || w.active(out.AccessToken) {
+		t.Errorf("%+v", again[0].Event)
+	}
+	_, bob := w.loggedIn("bob", authorizeParams())
+	bobs, err := w.account.Show(w.ctx, bob)
+	must(t, err)
+	refused(t, w.account.Revoke(w.ctx, bob, bobs.FormToken, id), "not_found", "")
+}
