@@ -51,15 +51,24 @@ func TestTrapsOfRego(t *testing.T) {
 	}
 }
 
-// TestAConflictDeniesBesideAnAllow: an allow that is both true and false is an error, also where another package allows.
-func TestAConflictDeniesBesideAnAllow(t *testing.T) {
-	both := payments + "default allow := false\n\nallow if input.tool.name == \"transfer\"\n\nallow := input.tool.annotations.idempotentHint if input.mcp.method == \"tools/call\"\n"
-	e := engineWith(t, map[string]string{"a.rego": both})
-	if got := word(decide(t, e, call("transfer", nil, "tools:payments.transfer"))); got != codePolicyError {
-		t.Errorf("both: %q", got)
-	}
-	if got := word(decide(t, e, call("get_weather", nil, "tools:weather.read"))); got != "allow" {
-		t.Errorf("one of them, beside the shipped allow: %q", got)
+// TestWhatGoesWrongDeniesBesideAnAllow: an allow that is both true and false, or that fails, is an error, also where another package
+// allows.
+func TestWhatGoesWrongDeniesBesideAnAllow(t *testing.T) {
+	for name, rule := range map[string]string{
+		"a conflict":                    "default allow := false\n\nallow if input.tool.name == \"transfer\"\n\nallow := input.tool.annotations.idempotentHint if input.mcp.method == \"tools/call\"\n",
+		"an error":                      "allow if {\n\tinput.tool.name == \"transfer\"\n\tto_number(input.tool.title) > 5\n}\n",
+		"an error under a negation":     "allow if {\n\tinput.tool.name == \"transfer\"\n\tnot to_number(\"5,000\") > 5\n}\n",
+		"a conflict of a private value": "allow if _x == 2\n\n_x := 1 if input.tool.name == \"transfer\"\n\n_x := 2 if input.tool.name == \"transfer\"\n",
+	} {
+		e := engineWith(t, map[string]string{"a.rego": payments + rule})
+		v := call("transfer", nil, "tools:payments.transfer")
+		v.Tool.Title = "Transfer"
+		if got := word(decide(t, e, v)); got != codePolicyError {
+			t.Errorf("%s: %q", name, got)
+		}
+		if got := word(decide(t, e, call("get_weather", nil, "tools:weather.read"))); got != "allow" {
+			t.Errorf("%s does not concern this tool: %q", name, got)
+		}
 	}
 }
 

@@ -13,9 +13,7 @@ type exports map[kind]map[string]*definers
 // definers are the packages that define a rule, sorted.
 type definers struct {
 	all      []string
-	computed []string // those of them whose value is not one constant, which the loader has already checked
-
-	truths map[string]map[ast.Boolean]bool // by package: constants that a boolean may have
+	computed []string // those of them whose value is not a constant, which the loader has already checked
 }
 
 func (p *program) exports() exports {
@@ -23,7 +21,7 @@ func (p *program) exports() exports {
 	for _, k := range kinds() {
 		found[k] = map[string]*definers{}
 		for rule := range ruleForms(k) {
-			found[k][rule] = &definers{truths: map[string]map[ast.Boolean]bool{}}
+			found[k][rule] = &definers{}
 		}
 	}
 	for name, m := range p.modules {
@@ -37,7 +35,7 @@ func (p *program) exports() exports {
 				continue // private
 			}
 			d.all = append(d.all, own.name)
-			if !isChecked(ruleForms(own.kind)[ruleName(r)], r) || d.mayConflict(own.name, r) {
+			if !isChecked(ruleForms(own.kind)[ruleName(r)], r) {
 				d.computed = append(d.computed, own.name)
 			}
 		}
@@ -52,46 +50,15 @@ func (p *program) exports() exports {
 	return found
 }
 
-// mayConflict tells whether the package says both true and false, each under conditions. Then the value must be looked at, or
-// a conflict would go unnoticed where another package allows.
-func (d *definers) mayConflict(name string, r *ast.Rule) bool {
-	truths := d.truths[name]
-	if truths == nil {
-		truths = map[ast.Boolean]bool{}
-		d.truths[name] = truths
-	}
-	for ; r != nil && !r.Default; r = r.Else {
-		if r.Head.Value == nil {
-			continue // a set
-		}
-		if b, ok := r.Head.Value.Value.(ast.Boolean); ok {
-			truths[b] = true
-		}
-	}
-	return len(truths) > 1
-}
-
-// isChecked tells whether every value of the rule is a constant whose shape the loader has checked to the end:
-// booleans, and texts in sets.
+// isChecked tells whether every value of the rule is a constant whose shape the loader has checked to the end: a text in a
+// set. Booleans are always looked at: where another package allows, nothing else evaluates an allow that conflicts with
+// itself or fails, and what goes wrong must deny.
 func isChecked(form ruleForm, r *ast.Rule) bool {
 	for ; r != nil; r = r.Else {
-		value := r.Head.Value
-		if form == formSet {
-			value = r.Head.Key
+		if form != formSet || r.Head.Key == nil {
+			return false
 		}
-		if value == nil {
-			return false // of a wrong form; reported elsewhere
-		}
-		switch v := value.Value.(type) {
-		case ast.Boolean:
-			if form != formBoolean {
-				return false
-			}
-		case ast.String:
-			if form != formSet || v == "" {
-				return false
-			}
-		default:
+		if text, ok := r.Head.Key.Value.(ast.String); !ok || text == "" {
 			return false
 		}
 	}
