@@ -3,25 +3,26 @@
 //
 // How an answer comes about, in the order of the files:
 //
-//   - files.go reads the shipped Rego (rego/) and the author's directory into memory, once.
+//   - files.go reads the shipped Rego (rego/) and the author's directory into memory, once; config_data.go makes
+//     data.config of the author's data files, input_schemas.go reads the schemas.
 //   - check.go holds the author's packages to a short list of package and rule names. Rego would ignore a misspelled
 //     rule, and a deny rule that is ignored allows.
 //   - capabilities.go removes the built-ins that reach outside, cannot be repeated, or ignore the deadline.
 //   - load.go compiles everything at once against the input schemas (schemas/), builds the data documents
 //     (catalogue.go) and prepares one query per router: that is a generation, and it never changes.
 //   - runner.go runs *_test packages; a directory whose own tests fail is not activated.
-//   - engine.go holds the generation in force behind an atomic pointer. Reload swaps it or keeps the last good one.
+//   - engine.go holds the generation in force behind an atomic pointer; reload.go swaps it or keeps the last good one.
 //   - input.go turns oauth's types into an OPA document; nothing else does.
-//   - evaluate.go runs a query with a deadline and a hard backstop; decode.go reads its result strictly.
+//   - evaluate.go runs a query, deadline.go ends it in time; decode.go reads its result strictly.
 //   - dependencies.go finds out at load which input paths the rules can read; sieve.go makes a key of their values,
 //     from the same code that makes the input, and cache.go remembers answers by it.
-//   - listing.go tells which tools a token could call at all, by partial evaluation; tested.go lets it do so once for
+//   - listing.go tells which tools a token could call at all, by partial evaluation; listing_classes.go lets it do so once for
 //     all tools that the rules cannot tell apart.
 //   - decide.go implements oauth.ScopePolicy, oauth.ClientPolicy and oauth.AccessPolicy with these.
 //
-// What a decision saw and said is kept as a document (record.go), if the operator wants it. input.go writes it, too (page.go);
-// arguments and other values of callers are replaced by keyed digests (digest.go), and an author's package system.log
-// keeps back more (mask.go, masking.go).
+// What a decision saw and said is kept as a document (record.go), if the operator wants it. input.go writes it, too (record_page.go);
+// arguments and other values of callers are replaced by keyed digests (record_digest.go), and an author's package system.log
+// keeps back more (record_mask.go, mask_policy.go).
 //
 // The routers (rego/mcp/authz) combine the authors' packages (policy.KIND.NAME): allowed iff some package says
 // allow == true, none denies, no required scope is missing and no login requirement is unmet. Everything that

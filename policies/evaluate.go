@@ -14,12 +14,6 @@ import (
 	"github.com/open-policy-agent/opa/v1/topdown/builtins"
 )
 
-// maxAbandoned is how many evaluations may go on after the backstop before new ones are refused.
-const maxAbandoned = 8
-
-// maxWait is how long an evaluation may wait for a slot.
-const maxWait = time.Second
-
 // maxResult bounds what a router may answer, in bytes. Reasons and obligations travel to callers and into the audit.
 const maxResult = 64 << 10
 
@@ -58,66 +52,6 @@ func (f fired) of(exports ...string) []string {
 func (e *Engine) evaluate(g *generation, k kind, input ast.Value, at time.Time) result {
 	cancel := topdown.NewCancel()
 	return e.guard(func() result { return g.run(g.queries[k], input, at, cancel) }, cancel.Cancel)
-}
-
-// guard runs one evaluation. From its begin it never takes longer than twice the deadline: at the deadline it asks the evaluation to
-// stop, and at the double it goes on without it. The goroutine cannot be ended, so those are counted, and when
-// there are too many no new ones begin.
-func (e *Engine) guard(evaluation func() result, stop func()) result {
-	if e.abandoned.Load() >= maxAbandoned {
-		return result{err: fmt.Errorf("refused: %d evaluations have not stopped at their deadline", maxAbandoned)}
-	}
-	if !e.takeSlot() {
-		return result{err: fmt.Errorf("refused: no evaluation could begin within %s", maxWait)}
-	}
-	defer func() { <-e.slots }()
-	done := make(chan result, 1)
-	go func() {
-		defer func() {
-			if recover() != nil { // what panicked may hold values of the input
-				done <- result{err: errors.New("the evaluation panicked")}
-			}
-		}()
-		done <- evaluation()
-	}()
-	timer := time.NewTimer(e.deadline)
-	defer timer.Stop()
-	select {
-	case r := <-done:
-		return r
-	case <-timer.C:
-	}
-	stop()
-	timer.Reset(e.deadline)
-	select {
-	case r := <-done:
-		return r // as a rule the error that it was stopped
-	case <-timer.C:
-	}
-	e.abandoned.Add(1)
-	go func() {
-		<-done
-		e.abandoned.Add(-1)
-	}()
-	return result{err: fmt.Errorf("the evaluation did not stop %s after its deadline and was abandoned", e.deadline)}
-}
-
-// takeSlot waits until a core is likely to be free. Without it a burst of calls would share the cores, and the
-// deadline of each would count the others' work.
-func (e *Engine) takeSlot() bool {
-	select {
-	case e.slots <- struct{}{}:
-		return true
-	default:
-	}
-	timer := time.NewTimer(maxWait)
-	defer timer.Stop()
-	select {
-	case e.slots <- struct{}{}:
-		return true
-	case <-timer.C:
-		return false
-	}
 }
 
 func (g *generation) run(query rego.PreparedEvalQuery, input ast.Value, at time.Time, cancel topdown.Cancel) result {

@@ -57,7 +57,7 @@ func (w *words) object(n int) object { return object{words: w, pairs: make([][2]
 
 // object collects the members of one object. What is not known is left out: an absent fact makes a condition
 // fail, while null would compare (null < 0 is true in Rego). An object makes OPA terms; with a sieve it writes
-// the wanted ones of its members into a key (sieve.go), with a page all of them as JSON for a record (page.go). So
+// the wanted ones of its members into a key (sieve.go), with a page all of them as JSON for a record (record_page.go). So
 // input.go is the only description of all three.
 type object struct {
 	words *words
