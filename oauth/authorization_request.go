@@ -2,7 +2,7 @@ package oauth
 
 import (
 	"net/url"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
 )
@@ -101,20 +101,36 @@ func loginAfter(params url.Values, now time.Time) time.Time {
 	return time.Time{}
 }
 
-// seconds reads a number of seconds; nonsense counts as 0, the strictest.
-func seconds(text string) time.Duration {
-	n, err := strconv.ParseInt(text, 10, 32)
-	if err != nil || n < 0 {
-		return 0
-	}
-	return time.Duration(n) * time.Second
+// knownParams are the parameters that this endpoint reads; the others are ignored (RFC 6749 §3.1) and not stored.
+func knownParams() []string {
+	return []string{"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "resource", "code_challenge",
+		"code_challenge_method", "prompt", "max_age", "acr_values", "login_hint", "request", "request_uri"}
 }
 
-func hasWord(list, word string) bool {
-	for w := range strings.FieldsSeq(list) {
-		if w == word {
-			return true
+// maxStoredParams bounds what a stranger can make us store, in bytes; a form may be longer than a URL.
+const maxStoredParams = 16 << 10
+
+// readParams keeps what is known and treats a parameter without a value as omitted (OAuth 2.1 §3.1).
+func readParams(form url.Values) (url.Values, error) {
+	out, size := url.Values{}, 0
+	for _, name := range knownParams() {
+		v := nonEmpty(form[name])
+		if len(v) == 0 {
+			continue
+		}
+		out[name] = v
+		for _, one := range v {
+			size += len(one)
 		}
 	}
-	return false
+	for name, v := range form { // one repeated name is kept without its values, so that the error can be told after the login
+		if len(nonEmpty(v)) > 1 && !slices.Contains(knownParams(), name) {
+			out[cut(name, 40)] = []string{"", ""}
+			break
+		}
+	}
+	if size > maxStoredParams {
+		return nil, InvalidRequest.Errorf("the authorization request is longer than %d bytes", maxStoredParams).For("request_too_long")
+	}
+	return out, nil
 }

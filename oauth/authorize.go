@@ -5,7 +5,6 @@ import (
 	"crypto/subtle"
 	"errors"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -86,40 +85,6 @@ func (e *AuthorizationEndpoint) Begin(ctx context.Context, form url.Values, b Br
 	return Begun{InteractionID: i.ID, BrowserID: browserID}, nil
 }
 
-// knownParams are the parameters that this endpoint reads; the others are ignored (RFC 6749 §3.1) and not stored.
-func knownParams() []string {
-	return []string{"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "resource", "code_challenge",
-		"code_challenge_method", "prompt", "max_age", "acr_values", "login_hint", "request", "request_uri"}
-}
-
-// maxStoredParams bounds what a stranger can make us store, in bytes; a form may be longer than a URL.
-const maxStoredParams = 16 << 10
-
-// readParams keeps what is known and treats a parameter without a value as omitted (OAuth 2.1 §3.1).
-func readParams(form url.Values) (url.Values, error) {
-	out, size := url.Values{}, 0
-	for _, name := range knownParams() {
-		v := nonEmpty(form[name])
-		if len(v) == 0 {
-			continue
-		}
-		out[name] = v
-		for _, one := range v {
-			size += len(one)
-		}
-	}
-	for name, v := range form { // one repeated name is kept without its values, so that the error can be told after the login
-		if len(nonEmpty(v)) > 1 && !slices.Contains(knownParams(), name) {
-			out[cut(name, 40)] = []string{"", ""}
-			break
-		}
-	}
-	if size > maxStoredParams {
-		return nil, InvalidRequest.Errorf("the authorization request is longer than %d bytes", maxStoredParams).For("request_too_long")
-	}
-	return out, nil
-}
-
 // client proves client and redirect target of a request. It runs on every leg.
 func (e *AuthorizationEndpoint) client(ctx context.Context, params url.Values, maxStale time.Duration) (*Client, Target, error) {
 	if len(params["client_id"]) != 1 || len(params["redirect_uri"]) > 1 {
@@ -163,13 +128,6 @@ func (e *AuthorizationEndpoint) pending(ctx context.Context, id string, b Browse
 func (i *Interaction) sameBrowser(b Browser) error {
 	if subtle.ConstantTimeCompare(HashSecret(b.ID), i.BrowserHash) != 1 {
 		return Forbidden.Errorf("this login was started in another browser; go back to the application and start again").For("other_browser")
-	}
-	return nil
-}
-
-func sameForm(token, want string) error {
-	if subtle.ConstantTimeCompare([]byte(token), []byte(want)) != 1 {
-		return Forbidden.Errorf("the form is out of date; go back and load the page again").For("form_token")
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"context"
 	"slices"
 	"time"
 )
@@ -63,3 +64,17 @@ func (c *Client) Host() string {
 
 // Trusted is true for clients that the operator registered.
 func (c *Client) Trusted() bool { return c.Registration == RegistrationStatic }
+
+// ClientResolver finds clients of every kind. A client id metadata document is fetched when it is not stored or its freshness has ended;
+// when the fetch fails, the stored copy serves for maxStale beyond that. AnyAge never fetches; Fresh also asks today's policy about a
+// copy that is still fresh. A client that does not exist is ErrNotFound; one that cannot be had now or is refused is an *Error.
+// Disabled and expired clients are ErrNotFound.
+type ClientResolver interface {
+	Client(ctx context.Context, id string, maxStale time.Duration) (*Client, error)
+}
+
+// Ages for ClientResolver.
+const (
+	AnyAge = time.Duration(1<<63 - 1) // whatever is stored, never fetch
+	Fresh  = time.Duration(0)         // as fresh as the document's own cache headers demand
+)

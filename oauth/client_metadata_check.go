@@ -1,8 +1,6 @@
 package oauth
 
 import (
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -210,16 +208,6 @@ func distinct(texts []string) []string {
 		}
 	}
 	return out
-}
-
-// clientDigest is the SHA-256 (hex) of what a person agrees to when consenting to a client: its name and where codes may go, how
-// it authenticates and what it declares. The rest of a document may change without asking again.
-func clientDigest(c *Client) string {
-	parts, err := json.Marshal([]any{c.ID, c.Name, slices.Sorted(slices.Values(c.RedirectURIs)), c.AuthMethods, c.GrantTypes, c.Scope, c.ClientURI})
-	if err != nil {
-		panic("oauth: texts have no JSON: " + err.Error())
-	}
-	return fmt.Sprintf("%x", sha256.Sum256(parts))
 }
 
 // documentFresh is how long a fetched document need not be fetched again (RFC 9111 §4.2), within our bounds.

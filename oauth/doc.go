@@ -22,19 +22,21 @@
 //
 // # The map
 //
-//	client.go resource.go scope.go user.go grant.go interaction.go   the nouns
+//	client.go resource.go scope.go user.go grant.go interaction.go    the nouns
 //	ledger.go policy.go events.go        what this package needs from storage and policies
+//	endpoints.go request.go parameters.go    the parts of the server; what is known of a request; form parameters
 //	settle.go grant_scopes.go            the shape of every state change; the only caller of ScopePolicy and its clamp
 //	authorize.go                         Begin, Resume, Answer                       RFC 6749 §3.1, §4.1
 //	authorization_request.go             the parameters                              RFC 6749 §4.1.1, RFC 8707 §2
-//	consent.go                           one leg of an interaction, consent, code    RFC 6749 §4.1.2, RFC 9207
+//	leg.go                               one leg of an interaction: what it needs next, errors by redirect    RFC 6749 §4.1.2.1, RFC 9207
+//	consent.go                           proposal, consent page, grant and code      RFC 6749 §4.1.2
 //	redirect.go                          redirect URIs, loopback port rule           OAuth 2.1 §2.3.1, §8.4.2
-//	login.go password.go session.go      people, delays, argon2id, sessions
+//	login.go login_delay.go password.go session.go form_token.go    people, delays, argon2id, sessions, form tokens
 //	account.go                           connected agents, password change
-//	token.go                             the pipeline                                RFC 6749 §3.2
+//	token.go grant_type.go               the pipeline; what a grant type is          RFC 6749 §3.2
 //	grant_authorization_code.go pkce.go  codes                                       RFC 6749 §4.1.3, RFC 7636
 //	grant_refresh_token.go               rotation, reuse window                      RFC 6749 §6, OAuth 2.1 §4.3.1
-//	issuer.go keys.go                    access tokens, signing keys                 RFC 9068, RFC 7517
+//	issuer.go keys.go                    access tokens; signing keys and the JWKS    RFC 9068, RFC 7517
 //	token_check.go introspect.go         is this token alive                         RFC 7662
 //	revoke.go                            revocation                                  RFC 7009
 //	client_auth.go resource_auth.go      none, basic, post; resource servers         RFC 6749 §2.3
@@ -42,9 +44,10 @@
 //	client_metadata_check.go             CIMD: what a URL and a document must be
 //	admission.go                         policy.clients, for both ways to register
 //	registration.go                      DCR                                         RFC 7591
-//	catalogue.go                         resources, tools, argument validation
+//	client_digest.go                     what a consent is bound to: another digest asks again
+//	catalogue.go arguments.go            resources and tools; arguments against inputSchema
 //	decision.go challenge.go             the decision point and its challenges       AuthZEN 1.0, RFC 6750 §3, RFC 9470
-//	metadata.go endpoints.go             documents, paths                            RFC 8414, RFC 9728
+//	metadata.go                          paths and documents                         RFC 8414, RFC 9728
 //	record.go                            what a policy decision saw, kept beside the audit
 //	configured.go                        objects of the configuration file
 //	errors.go json.go secret.go limiter.go lru.go display.go          small tools

@@ -8,6 +8,23 @@ import (
 	"strings"
 )
 
+// Paths below the issuer's path, shared by the routes and the metadata.
+const (
+	PathAuthorize  = "/authorize"
+	PathToken      = "/token"
+	PathRevoke     = "/revoke"
+	PathIntrospect = "/introspect"
+	PathRegister   = "/register"
+	PathJWKS       = "/jwks.json"
+	PathEvaluation = "/access/v1/evaluation"
+	PathUI         = "/ui"
+
+	WellKnownAuthorizationServer = "/.well-known/oauth-authorization-server" // RFC 8414 §3: inserted before the issuer's path
+	WellKnownOpenID              = "/.well-known/openid-configuration"
+	WellKnownProtectedResource   = "/.well-known/oauth-protected-resource" // RFC 9728 §3.1
+	WellKnownAuthZEN             = "/.well-known/authzen-configuration"
+)
+
 // MetadataConfig is what MetadataEndpoint needs.
 type MetadataConfig struct {
 	Issuer    string

@@ -38,14 +38,6 @@ const (
 	StageProbe     Stage = "probe" // could these scopes be obtained at all?
 )
 
-// RequestContext is what every policy may know of the request.
-type RequestContext struct {
-	Time      time.Time
-	IP        string
-	UserAgent string
-	RequestID string
-}
-
 // Authentication is how and when the person logged in.
 type Authentication struct {
 	Time time.Time // zero = not known

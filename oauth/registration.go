@@ -2,7 +2,6 @@ package oauth
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -181,23 +180,6 @@ func registrant(m ClientMetadata) (*Client, error) {
 		c.AuthMethods = []string{AuthMethodBasic, AuthMethodPost} // clients that register one of them use the other
 	}
 	return c, nil
-}
-
-// metadataDigest is the SHA-256 (hex) of what was registered; order and ports of loopback redirects do not count.
-func metadataDigest(m ClientMetadata) string {
-	m.RedirectURIs = slices.Clone(m.RedirectURIs)
-	for i, raw := range m.RedirectURIs {
-		if host, rest, ok := splitLoopback(raw); ok {
-			m.RedirectURIs[i] = "http://" + host + rest
-		}
-	}
-	slices.Sort(m.RedirectURIs)
-	m.RedirectURIs = slices.Compact(m.RedirectURIs)
-	text, err := json.Marshal(m)
-	if err != nil {
-		panic("oauth: texts have no JSON: " + err.Error())
-	}
-	return hexOf(HashSecret(string(text)))
 }
 
 // store writes a new client. A public one that is there already is left alone, or a flood of equal registrations would be a flood of
