@@ -134,6 +134,11 @@ type (
 	DropSigningKey struct{ KID string }
 	// SaveDecision keeps the record of a policy decision beside the audit event that tells of it.
 	SaveDecision struct{ Decision DecisionRecord }
+	// SavePolicyGeneration keeps the policies that are about to be put in force as the newest, and of all the last Keep ones.
+	SavePolicyGeneration struct {
+		Generation PolicyGeneration
+		Keep       int
+	}
 )
 
 // SigningKey is a stored signing key. The private part is sealed with the server key.
@@ -202,6 +207,8 @@ func (SaveSigningKey) change()   {}
 func (DropSigningKey) change()   {}
 func (SaveDecision) change()     {}
 func (Event) change()            {}
+
+func (SavePolicyGeneration) change() {}
 
 // The read sides, one small interface per noun. A missing row is ErrNotFound, a fault wraps ErrUnavailable.
 type (

@@ -19,3 +19,11 @@ func saved(r *DecisionRecord) []Change {
 	}
 	return []Change{SaveDecision{*r}}
 }
+
+// PolicyGeneration is a set of policies that was in force, kept so that what it decided can be explained and so that it can be
+// put in force again. Package policies makes the document and alone reads it.
+type PolicyGeneration struct {
+	Revision    string    // of files and catalogue
+	ActivatedAt time.Time // the last time
+	Document    []byte    // the files; nil in a list
+}

@@ -12,8 +12,8 @@ func TestNothingIsInForceThatWasNotRecorded(t *testing.T) {
 	dir := t.TempDir()
 	var refuse error
 	var recorded []string
-	e, err := New(context.Background(), Config{Dir: dir, Defaults: true, Activate: func(_ context.Context, revision string) error {
-		recorded = append(recorded, revision)
+	e, err := New(context.Background(), Config{Dir: dir, Defaults: true, Activate: func(_ context.Context, a Activation) error {
+		recorded = append(recorded, a.Revision)
 		return refuse
 	}})
 	if err != nil || len(recorded) != 1 || recorded[0] != e.Status().Revision {
@@ -31,7 +31,7 @@ func TestNothingIsInForceThatWasNotRecorded(t *testing.T) {
 	if _, err := e.Reload(context.Background(), nil); err != nil || e.Status().Revision == before {
 		t.Fatalf("%v, %+v", err, e.Status())
 	}
-	if _, err := New(context.Background(), Config{Activate: func(context.Context, string) error { return errors.New("no") }}); err == nil {
+	if _, err := New(context.Background(), Config{Activate: func(context.Context, Activation) error { return errors.New("no") }}); err == nil {
 		t.Error("an engine whose first policies could not be recorded")
 	}
 }

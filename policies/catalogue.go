@@ -76,5 +76,5 @@ func texts(list []string) []any {
 // catalogueFile makes the catalogue part of the revision, as if it were a file.
 func catalogueFile(servers map[string]any) (file, error) {
 	data, err := json.Marshal(servers) // map keys come out sorted
-	return file{path: "catalogue", data: data, shipped: true}, err
+	return file{path: cataloguePath, data: data, shipped: true}, err
 }

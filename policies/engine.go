@@ -24,9 +24,9 @@ type Config struct {
 	Record    RecordMode        // "" = off
 	RecordKey []byte            // of the digests in records; 32 bytes unless recording is off
 
-	// Activate is called with the revision before it is put in force, so that it can be recorded; its error keeps
+	// Activate is called with a generation before it is put in force, so that it can be recorded; its error keeps
 	// what was in force. nil = nothing is called.
-	Activate func(ctx context.Context, revision string) error
+	Activate func(ctx context.Context, a Activation) error
 }
 
 // Engine answers with the policies in force. All methods may be called at the same time.
@@ -44,7 +44,7 @@ type Engine struct {
 	slots     chan struct{} // evaluations that run at a time
 	abandoned atomic.Int32  // evaluations that went on after the backstop
 
-	activate  func(ctx context.Context, revision string) error
+	activate  func(ctx context.Context, a Activation) error
 	reloading sync.Mutex // one reload at a time
 	failure   sync.Mutex // guards lastErr, so that Status never waits for a reload
 	lastErr   error

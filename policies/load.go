@@ -39,6 +39,7 @@ type generation struct {
 type source struct {
 	shipped, author []file
 	servers         map[string]any
+	served          file   // servers as a file
 	catalogue       string // digest of servers
 	revision        string
 	shippedTests    bool // parse the shipped tests, too
@@ -54,15 +55,23 @@ func readSource(dir string, defaults bool, catalogue []*oauth.Resource) (source,
 	if s.shipped, err = shippedFiles(defaults); err != nil {
 		return s, nil, fmt.Errorf("policies: %w", err)
 	}
-	servers, err := catalogueFile(s.servers)
-	if err != nil {
+	if s.served, err = catalogueFile(s.servers); err != nil {
 		return s, nil, fmt.Errorf("policies: catalogue: %w", err)
 	}
 	author, problems := authorFiles(dir)
 	s.author = author
-	all := append(append([]file{servers}, s.shipped...), s.author...)
-	s.catalogue, s.revision = revisionOf([]file{servers}), revisionOf(all)
+	s.name()
 	return s, problems, nil
+}
+
+// files are all files that make up the revision.
+func (s source) files() []file {
+	return append(append([]file{s.served}, s.shipped...), s.author...)
+}
+
+// name computes what the source is called.
+func (s *source) name() {
+	s.catalogue, s.revision = revisionOf([]file{s.served}), revisionOf(s.files())
 }
 
 // program is a source that parsed: modules by file name, and the data documents.

@@ -24,9 +24,9 @@ func (e *Engine) Reload(ctx context.Context, catalogue []*oauth.Resource) (Repor
 	defer e.reloading.Unlock()
 	begin := time.Now()
 	old := e.current.Load()
-	g, err := e.build(ctx, catalogue, old)
+	g, document, err := e.build(ctx, catalogue, old)
 	if err == nil && g != old && e.activate != nil {
-		err = e.activate(ctx, g.revision)
+		err = e.activate(ctx, Activation{Revision: g.revision, Files: g.files, Tests: g.tests, Document: document})
 	}
 	e.setFailure(err)
 	if err == nil && g != old {
@@ -56,19 +56,20 @@ func (e *Engine) noteObstacles(g *generation) {
 	}
 }
 
-// build makes the next generation, or returns the old one if nothing has changed.
-func (e *Engine) build(ctx context.Context, catalogue []*oauth.Resource, old *generation) (*generation, error) {
+// build makes the next generation with its document, or returns the old one if nothing has changed.
+func (e *Engine) build(ctx context.Context, catalogue []*oauth.Resource, old *generation) (*generation, []byte, error) {
 	s, problems, err := readSource(e.dir, e.defaults, catalogue)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(problems) == 0 && old != nil && old.revision == s.revision {
-		return old, nil
+		return old, nil, nil
 	}
 	g, err := load(ctx, s, problems, e.remember)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	g.maskTree = g.masks.tree(e.records.mode)
-	return g, nil
+	document, err := s.document()
+	return g, document, err
 }

@@ -73,6 +73,8 @@ func apply(t *tx, change oauth.Change) error {
 		return dropSigningKey(t, c.KID)
 	case oauth.SaveDecision:
 		return saveDecision(t, &c.Decision)
+	case oauth.SavePolicyGeneration:
+		return saveGeneration(t, c)
 	case oauth.Event:
 		return appendEvent(t, c)
 	}

@@ -56,6 +56,8 @@ type PolicyConfig struct {
 	Record     string        `yaml:"record"`      // "off", "masked" or "values"
 	RecordKeep time.Duration `yaml:"record_keep"` // how long
 	RecordMax  int64         `yaml:"record_max"`  // how many
+
+	Generations int64 `yaml:"generations"` // how many of the policies that were in force are kept with their files
 }
 
 // ResourceConfig is one protected MCP server.
@@ -161,7 +163,7 @@ func defaultConfig() Config {
 		AdminSocket: "portcullis.sock",
 		Database:    "portcullis.db",
 		Policy: PolicyConfig{Deadline: policies.DefaultDeadline, Defaults: "on", Cache: policies.DefaultCache,
-			Record: string(policies.RecordMasked), RecordKeep: 7 * 24 * time.Hour, RecordMax: 500_000},
+			Record: string(policies.RecordMasked), RecordKeep: 7 * 24 * time.Hour, RecordMax: 500_000, Generations: 20},
 		CIMD:         CIMDConfig{MaxBytes: 64 << 10},
 		Registration: RegistrationConfig{Mode: "off"},
 		Tokens: TokensConfig{AccessTTL: 10 * time.Minute, RefreshIdle: 720 * time.Hour,

@@ -173,6 +173,9 @@ func checkLifetimes(c *Config, r *report) {
 	if n := c.Policy.RecordMax; n < 1 || n > 100_000_000 {
 		r.at("policy.record_max", "policy.record_max must be from 1 to 100000000; record: off keeps nothing")
 	}
+	if n := c.Policy.Generations; n < 1 || n > 1000 {
+		r.at("policy.generations", "policy.generations must be from 1 to 1000: the policies in force are always kept")
+	}
 	if n := c.Policy.Cache; n < 0 || n > 1_000_000 {
 		r.at("policy.cache", "policy.cache must be from 0 (nothing is remembered) to 1000000 answers")
 	}

@@ -138,6 +138,7 @@ func TestOneFaultIsOneMessage(t *testing.T) {
 		{"a cache of less than nothing", head + "policy: {cache: -1}\n", "2:17 policy.cache must be from 0 (nothing is remembered) to 1000000 answers"},
 		{"an unknown way of recording", head + "policy: {record: all}\n", "2:18 policy.record must be one of off, masked, values"},
 		{"records that go at once", head + "policy: {record_keep: 1s}\n", "2:23 policy.record_keep must be from 1m to 8784h"},
+		{"no room for the policies in force", head + "policy: {generations: 0}\n", "2:23 policy.generations must be from 1 to 1000"},
 		{"no room for records", head + "policy: {record_max: 0}\n", "2:22 policy.record_max must be from 1 to 100000000"},
 		{"access_ttl too short", head + "tokens: {access_ttl: 59s}\n", "2:22 tokens.access_ttl must be from 1m to 30m"},
 		{"absolute shorter than idle", head + "tokens: {refresh_idle: 2h, refresh_absolute: 1h}\n", "2:46 tokens.refresh_absolute"},

@@ -68,7 +68,7 @@ func (p *parts) reload(ctx context.Context) error {
 	}
 	report, err := p.engine.Reload(ctx, p.catalogue.Resources())
 	if policies.IsLoadError(err) {
-		err = errors.Join(err, p.notePolicies(ctx, oauth.EventPolicyRefused, oauth.OutcomeFailed, "policy_load_error", report.Revision))
+		err = errors.Join(err, p.store.Commit(ctx, policyEvent(oauth.EventPolicyRefused, oauth.OutcomeFailed, "policy_load_error", report.Revision)))
 	}
 	if err == nil && report.Changed {
 		p.config.log.Info("policies activated", "revision", report.Revision, "files", report.Files, "tests", report.Tests, "took", report.Took)
@@ -76,13 +76,15 @@ func (p *parts) reload(ctx context.Context) error {
 	return err
 }
 
-// activated records new policies before they are put in force.
-func (p *parts) activated(ctx context.Context, revision string) error {
-	return p.notePolicies(ctx, oauth.EventPolicyActivated, oauth.OutcomeOK, "", revision)
+// activated records new policies, and keeps their files, before they are put in force.
+func (p *parts) activated(ctx context.Context, a policies.Activation) error {
+	event := policyEvent(oauth.EventPolicyActivated, oauth.OutcomeOK, "", a.Revision)
+	return p.store.Commit(ctx, event, oauth.SavePolicyGeneration{Keep: int(p.config.Policy.Generations),
+		Generation: oauth.PolicyGeneration{Revision: a.Revision, ActivatedAt: event.Time, Document: a.Document}})
 }
 
-func (p *parts) notePolicies(ctx context.Context, kind, outcome, reason, revision string) error {
-	return p.store.Commit(ctx, oauth.Event{Time: time.Now().Truncate(time.Second), Type: kind, Outcome: outcome, Reason: reason, Revision: revision})
+func policyEvent(kind, outcome, reason, revision string) oauth.Event {
+	return oauth.Event{Time: time.Now().Truncate(time.Second), Type: kind, Outcome: outcome, Reason: reason, Revision: revision}
 }
 
 // checks are what /readyz asks.

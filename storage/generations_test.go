@@ -1,0 +1,58 @@
+package storage
+
+import (
+	"strings"
+	"testing"
+
+	"portcullis/oauth"
+)
+
+func aGeneration(revision string, at int64) oauth.PolicyGeneration {
+	return oauth.PolicyGeneration{Revision: revision, ActivatedAt: second(at), Document: []byte("files of " + revision)}
+}
+
+// kept are the revisions that are kept, newest first.
+func kept(t *testing.T, r *Reader) string {
+	t.Helper()
+	list, err := r.PolicyGenerations(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var revisions []string
+	for _, g := range list {
+		if g.ActivatedAt.IsZero() || g.Document != nil {
+			t.Errorf("listed as %+v", g)
+		}
+		revisions = append(revisions, g.Revision)
+	}
+	return strings.Join(revisions, " ")
+}
+
+func TestTheLastGenerationsAreKept(t *testing.T) {
+	s := open(t, testConfig(t))
+	save := func(revision string, at int64) {
+		commit(t, s, oauth.SavePolicyGeneration{Generation: aGeneration(revision, at), Keep: 3}, event(revision))
+	}
+	for i, revision := range []string{"a", "b", "c"} {
+		save(revision, int64(10+i))
+	}
+	if got := kept(t, s.Reader); got != "c b a" {
+		t.Fatalf("kept %q", got)
+	}
+	save("a", 20) // put in force again: it is the newest, and nothing goes
+	if got := kept(t, s.Reader); got != "a c b" {
+		t.Fatalf("kept %q", got)
+	}
+	g, err := s.PolicyGeneration(t.Context(), "a")
+	same(t, g, err, aGeneration("a", 20))
+	for range 5 { // restarts with the same policies push nothing out
+		save("a", 21)
+	}
+	save("d", 30)
+	if got := kept(t, s.Reader); got != "d a c" {
+		t.Errorf("kept %q", got)
+	}
+	_, err = s.PolicyGeneration(t.Context(), "b")
+	notFound(t, err)
+	verified(t, s.Reader, 10)
+}
