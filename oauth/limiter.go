@@ -3,7 +3,6 @@ package oauth
 import (
 	"context"
 	"math"
-	"net/netip"
 	"sync"
 	"time"
 )
@@ -72,19 +71,5 @@ func (l *Limiter) wait(b bucket) time.Duration {
 	return time.Duration(math.Ceil((1-b.tokens)/l.rate)) * time.Second
 }
 
-// limitedAddress is the address that a request is counted under. Of IPv6 it is the /64, because one household has that many.
-func limitedAddress(ctx context.Context) string {
-	addr, err := netip.ParseAddr(RequestFrom(ctx).IP)
-	if err != nil {
-		return "unknown"
-	}
-	bits := 64
-	if addr = addr.Unmap(); addr.Is4() {
-		bits = 32
-	}
-	block, err := addr.WithZone("").Prefix(bits)
-	if err != nil {
-		return "unknown"
-	}
-	return block.String()
-}
+// limitedAddress is the address that a request is counted under.
+func limitedAddress(ctx context.Context) string { return AddressBlock(RequestFrom(ctx).IP, 32) }

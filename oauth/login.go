@@ -3,7 +3,6 @@ package oauth
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"time"
 
 	"portcullis/oauth/jose"
@@ -192,21 +191,4 @@ func (e *LoginEndpoint) Logout(ctx context.Context, b Browser, formToken string)
 func (e *LoginEndpoint) event(ctx context.Context, u *User, typ, outcome, reason string) Event {
 	rc := RequestFrom(ctx)
 	return Event{Time: rc.Time, Type: typ, Outcome: outcome, Reason: reason, SubjectID: u.ID, Username: u.Name, IP: rc.IP, RequestID: rc.RequestID}
-}
-
-// ipBlock is the /24 or /64 that an address lies in.
-func ipBlock(ip string) string {
-	addr, err := netip.ParseAddr(ip)
-	if err != nil {
-		return "?"
-	}
-	bits := 64
-	if addr = addr.Unmap(); addr.Is4() {
-		bits = 24
-	}
-	prefix, err := addr.Prefix(bits)
-	if err != nil {
-		return "?"
-	}
-	return prefix.String()
 }

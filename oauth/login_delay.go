@@ -8,7 +8,7 @@ import (
 // failureKeys are the two counters of a login: the person at one place, and the person anywhere. They are hashed, or a
 // password typed into the wrong field would be kept.
 func failureKeys(name, ip string) [2]string {
-	return [2]string{"place:" + hexOf(HashSecret(name+"|"+ipBlock(ip))), "user:" + hexOf(HashSecret(name))}
+	return [2]string{"place:" + hexOf(HashSecret(name+"|"+AddressBlock(ip, 24))), "user:" + hexOf(HashSecret(name))}
 }
 
 // loginDelay grows with the failures and never locks for good: at one place up to 15 minutes, for a person anywhere up to

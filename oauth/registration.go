@@ -105,7 +105,7 @@ func (e *RegistrationEndpoint) admitCaller(ctx context.Context, authorization st
 	if proven {
 		return nil
 	}
-	if ok, wait := e.perIP.Allow(ipBlock(RequestFrom(ctx).IP)); !ok {
+	if ok, wait := e.perIP.Allow(AddressBlock(RequestFrom(ctx).IP, 24)); !ok {
 		return SlowDown.Errorf("too many registrations from this network; use a client id metadata document, or try later").For("registration_limit").After(wait)
 	}
 	if e.cfg.TokenHashes != nil {
