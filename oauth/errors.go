@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -61,6 +62,21 @@ func (e *Error) Error() string {
 		return e.Code.Name + ": " + e.Description + ": " + e.cause.Error()
 	}
 	return e.Code.Name + ": " + e.Description
+}
+
+// Text is the description as error_description: printable ASCII without quote and backslash (RFC 6749 §4.1.2.1, §5.2).
+func (e *Error) Text() string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '"':
+			return '\''
+		case r == '\\':
+			return '/'
+		case r < 0x20 || r > 0x7e:
+			return '?'
+		}
+		return r
+	}, e.Description)
 }
 
 // Unwrap gives the cause, which goes to the log and is never sent.

@@ -115,19 +115,9 @@ func (v *legView) event(ctx context.Context, r *authorizationRequest) Event {
 // refuse tells the client by redirect (RFC 6749 §4.1.2.1, RFC 9207 §2). A client that nobody vouches for gets it only when the
 // person follows the link (OAuth 2.1 §7.13.2).
 func (v *legView) refuse(e *Error) RedirectStep {
-	return RedirectStep{URL: v.redirect("error", e.Code.Name, "error_description", describable(e.Description)), Confirm: !v.client.Trusted(), Error: e, Client: ViewOf(v.client), Host: v.target.Host()}
+	return RedirectStep{URL: v.redirect("error", e.Code.Name, "error_description", e.Text()), Confirm: !v.client.Trusted(), Error: e, Client: ViewOf(v.client), Host: v.target.Host()}
 }
 
 func (v *legView) redirect(pairs ...string) string {
 	return v.target.URL(append(pairs, "state", v.i.Params.Get("state"), "iss", v.e.cfg.Issuer)...)
-}
-
-// describable keeps the characters that error_description may have (RFC 6749 §4.1.2.1).
-func describable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r > 0x7e || r == '"' || r == '\\' {
-			return '\''
-		}
-		return r
-	}, s)
 }

@@ -100,7 +100,7 @@ func errorBody(c *gin.Context, e *oauth.Error) []byte {
 		Error       string `json:"error"`
 		Description string `json:"error_description,omitempty"`
 		RequestID   string `json:"request_id,omitempty"`
-	}{Error: e.Code.Name, Description: descriptionText(e.Description)}
+	}{Error: e.Code.Name, Description: e.Text()}
 	if e.Code.Status >= http.StatusInternalServerError {
 		answer.RequestID = requestID(c)
 	}
@@ -125,26 +125,10 @@ func demand(c *gin.Context, e *oauth.Error, who challenge) {
 	case challengeBearer:
 		value := `Bearer ` + realm
 		if sent != "" { // RFC 6750 §3.1: no error code for a request without credentials
-			value += `, error="` + oauth.InvalidToken.Name + `", error_description="` + descriptionText(e.Description) + `"`
+			value += `, error="` + oauth.InvalidToken.Name + `", error_description="` + e.Text() + `"`
 		}
 		c.Header("WWW-Authenticate", value)
 	}
-}
-
-// descriptionText keeps to the characters that RFC 6749 §5.2 allows in error_description: printable ASCII without
-// quote and backslash.
-func descriptionText(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '"':
-			return '\''
-		case r == '\\':
-			return '/'
-		case r < 0x20 || r > 0x7e:
-			return '?'
-		}
-		return r
-	}, s)
 }
 
 // noRoute answers unknown paths. Outside of /ui/ it is JSON, so that discovery never meets HTML.
