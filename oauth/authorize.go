@@ -2,7 +2,6 @@ package oauth
 
 import (
 	"context"
-	"crypto/subtle"
 	"errors"
 	"net/url"
 	"strconv"
@@ -73,10 +72,7 @@ func (e *AuthorizationEndpoint) Begin(ctx context.Context, form url.Values, b Br
 		return Begun{}, InvalidTarget.Errorf("the client did not say which MCP server it wants to use (parameter \"resource\"); update the client").For("resource_missing")
 	}
 	now := time.Now().Truncate(time.Second)
-	browserID := b.ID
-	if len(browserID) < 26 || len(browserID) > 128 {
-		browserID = NewSecret()
-	}
+	browserID := b.idOrNew()
 	i := Interaction{ID: NewSecret(), Params: params, BrowserHash: HashSecret(browserID), FormToken: NewSecret(), ClientDigest: client.Digest,
 		IP: b.IP, UserAgent: cut(b.UserAgent, 200), CreatedAt: now, LoginAfter: loginAfter(params, now), ExpiresAt: now.Add(interactionTTL)}
 	if err := e.cfg.Ledger.Commit(ctx, SaveInteraction{i}); err != nil {
@@ -113,28 +109,9 @@ func unknownClientPage() *Error {
 	return e
 }
 
-// pending loads an interaction for the browser that began it.
-func (e *AuthorizationEndpoint) pending(ctx context.Context, id string, b Browser) (*Interaction, error) {
-	i, err := e.cfg.Interactions.Interaction(ctx, id)
-	if errors.Is(err, ErrNotFound) || err == nil && !time.Now().Before(i.ExpiresAt) {
-		return nil, InteractionExpired.Errorf("this login has expired or was already finished; go back to the application and start again")
-	}
-	if err != nil {
-		return nil, err
-	}
-	return i, i.sameBrowser(b)
-}
-
-func (i *Interaction) sameBrowser(b Browser) error {
-	if subtle.ConstantTimeCompare(HashSecret(b.ID), i.BrowserHash) != 1 {
-		return Forbidden.Errorf("this login was started in another browser; go back to the application and start again").For("other_browser")
-	}
-	return nil
-}
-
 // Resume tells what the interaction needs next.
 func (e *AuthorizationEndpoint) Resume(ctx context.Context, id string, b Browser) (Step, error) {
-	i, err := e.pending(ctx, id, b)
+	i, err := pending(ctx, e.cfg.Interactions, id, b)
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +145,7 @@ func (e *AuthorizationEndpoint) Answer(ctx context.Context, id string, b Browser
 
 func (e *AuthorizationEndpoint) answer(ctx context.Context, id string, b Browser, a Answer) (Step, error) {
 	return settle(ctx, e.cfg.Ledger, func() (Step, []Change, error) {
-		i, err := e.pending(ctx, id, b)
+		i, err := pending(ctx, e.cfg.Interactions, id, b)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -1,6 +1,9 @@
 package oauth
 
 import (
+	"context"
+	"crypto/subtle"
+	"errors"
 	"net/url"
 	"time"
 )
@@ -28,6 +31,14 @@ type Browser struct {
 	IP        string
 	UserAgent string
 	RequestID string
+}
+
+// idOrNew keeps a browser's cookie value that could be one of ours, or makes a new one.
+func (b Browser) idOrNew() string {
+	if len(b.ID) < 26 || len(b.ID) > 128 {
+		return NewSecret()
+	}
+	return b.ID
 }
 
 // Step is what an interaction needs next: LoginStep, ConsentStep or RedirectStep.
@@ -103,4 +114,19 @@ type Answer struct {
 	FormToken string
 	Allow     bool
 	Scopes    []string // the ticked ones
+}
+
+// pending reads an interaction for the browser that began it.
+func pending(ctx context.Context, interactions InteractionReader, id string, b Browser) (*Interaction, error) {
+	i, err := interactions.Interaction(ctx, id)
+	if errors.Is(err, ErrNotFound) || err == nil && !time.Now().Before(i.ExpiresAt) {
+		return nil, InteractionExpired.Errorf("this login has expired or was already finished; go back to the application and start again")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if subtle.ConstantTimeCompare(HashSecret(b.ID), i.BrowserHash) != 1 {
+		return nil, Forbidden.Errorf("this login was started in another browser; go back to the application and start again").For("other_browser")
+	}
+	return i, nil
 }

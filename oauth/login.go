@@ -58,10 +58,7 @@ type LoggedIn struct {
 
 // Begin makes a form token for a login without interaction, bound to the browser cookie.
 func (e *LoginEndpoint) Begin(_ context.Context, b Browser) (formToken, browserID string, err error) {
-	browserID = b.ID
-	if len(browserID) < 26 || len(browserID) > 128 {
-		browserID = NewSecret()
-	}
+	browserID = b.idOrNew()
 	return e.forms.make("login", browserID), browserID, nil
 }
 
@@ -92,14 +89,8 @@ func (e *LoginEndpoint) checkForm(ctx context.Context, b Browser, f LoginForm) (
 	if f.InteractionID == "" {
 		return nil, e.forms.check("login", b.ID, f.FormToken)
 	}
-	i, err := e.cfg.Interactions.Interaction(ctx, f.InteractionID)
-	if errors.Is(err, ErrNotFound) || err == nil && !time.Now().Before(i.ExpiresAt) {
-		return nil, InteractionExpired.Errorf("this login has expired; go back to the application and start again")
-	}
+	i, err := pending(ctx, e.cfg.Interactions, f.InteractionID, b)
 	if err != nil {
-		return nil, err
-	}
-	if err := i.sameBrowser(b); err != nil {
 		return nil, err
 	}
 	return i, sameForm(f.FormToken, i.FormToken)
