@@ -1,5 +1,6 @@
 // Starts the program under test and ends it again.
 import { spawn, spawnSync } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -7,12 +8,18 @@ import { join } from "node:path";
 
 const binary = process.env.TESTED_PORTCULLIS;
 
-export const freePort = () => new Promise((resolve, reject) => {
-	const server = createServer().once("error", reject).listen(0, "127.0.0.1", () => {
-		const { port } = server.address();
-		server.close(() => resolve(port));
+// freePort is a port that nobody listens on. It lies below the range from which the system gives ports to connections, or one of
+// them could take it before its listener does; and above 10080, the last one that browsers refuse.
+export async function freePort() {
+	const listen = (port) => new Promise((resolve) => {
+		const server = createServer().once("error", () => resolve(undefined)).listen(port, "127.0.0.1", () => server.close(() => resolve(port)));
 	});
-});
+	for (let i = 0; i < 50; i++) {
+		const port = await listen(randomInt(10_100, 32_000));
+		if (port) return port;
+	}
+	throw new Error("no free port on 127.0.0.1");
+}
 
 export function passwordHash(password) {
 	const made = spawnSync(binary, ["user", "hash"], { input: password + "\n", encoding: "utf8" });
