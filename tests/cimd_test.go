@@ -78,7 +78,7 @@ func (d *documents) count(path string) int {
 	return d.fetches[path]
 }
 
-// startWithDocuments starts a server that may fetch the given paths from loopback.
+// startWithDocuments starts a server that may fetch the given paths from loopback, and at which anybody may register.
 func startWithDocuments(t testing.TB, d *documents, paths ...string) *server {
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: d.Certificate().Raw}), 0o600); err != nil {
@@ -88,7 +88,7 @@ func startWithDocuments(t testing.TB, d *documents, paths ...string) *server {
 	for _, p := range paths {
 		urls = append(urls, fmt.Sprintf("%q", d.URL+p))
 	}
-	return start(t, "main.yaml", map[string]string{"more": fmt.Sprintf("cimd: {ca_file: %q, loopback_urls: [%s]}", ca, strings.Join(urls, ", "))})
+	return start(t, "main.yaml", map[string]string{"more": fmt.Sprintf("registration: {mode: open}\ncimd: {ca_file: %q, loopback_urls: [%s]}", ca, strings.Join(urls, ", "))})
 }
 
 // AS-70, AS-71, interop 10: a document as real clients publish it takes a client through its whole life.

@@ -154,6 +154,15 @@ func (a *answer) wantPage(status int) *answer {
 	return a
 }
 
+// wantErrorPage is wantPage for a page that names an error.
+func (a *answer) wantErrorPage(status int, code string) *answer {
+	a.t.Helper()
+	if a.wantPage(status); !strings.Contains(a.body, "<dt>Error</dt><dd><code>"+code+"</code></dd>") {
+		a.t.Errorf("%s: the page does not name the error %q\n%s", a.what, code, tail(a.body, 1000))
+	}
+	return a
+}
+
 // json is the value at a path such as "context.challenge.status" or "keys.0.kid"; nil if there is none.
 func (a *answer) json(path string) any {
 	a.t.Helper()
