@@ -14,6 +14,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -84,6 +86,58 @@ func TestHugeHeaders(t *testing.T) {
 		}
 	}
 	s.browser(t).tokens(ask())
+}
+
+// R16: what is too big is refused before it costs memory. Ten megabytes that are sent must not be ten megabytes that are kept; what the program ever
+// allocated is counted, since what it holds at one moment depends on the garbage collector.
+func TestRefusedSizesCostLittleMemory(t *testing.T) {
+	t.Parallel()
+	s := start(t, "main.yaml", map[string]string{"more": "registration: {mode: open}"})
+	const form, requests = "application/x-www-form-urlencoded", 20
+	big := strings.Repeat("a", 10<<20)
+	many := strings.Repeat("a=&", 20000)
+	for name, c := range map[string]struct {
+		target, body, kind string
+		status             int
+	}{
+		"a form to the token endpoint":     {"/token", "x=" + big, form, 413},
+		"a form to the authorize endpoint": {"/authorize", "x=" + big, form, 413},
+		"a form to introspection":          {"/introspect", "token=" + big, form, 413},
+		"a form to a login":                {"/ui/login", "username=" + big, form, 413},
+		"a registration":                   {"/register", `{"client_name":"` + big + `"}`, "application/json", 413},
+		"many parameters":                  {"/token", many, form, 400},
+		"many parameters in the URL":       {"/authorize?" + many[:8000], "", form, 400},
+		"a long URL":                       {"/authorize?state=" + big[:9000], "", form, 414},
+	} {
+		t.Run("R16 "+name, func(t *testing.T) {
+			b := s.program(t)
+			before := s.allocated()
+			for range requests {
+				method := http.MethodPost
+				if c.body == "" {
+					method = http.MethodGet
+				}
+				b.do(method, c.target, c.body, http.Header{"Content-Type": {c.kind}}).want(c.status)
+			}
+			if each := (s.allocated() - before) / requests; each > 1<<20 {
+				t.Errorf("each refusal allocates %d KiB", each>>10)
+			}
+		})
+	}
+}
+
+// allocated is how many bytes the program ever allocated.
+func (s *server) allocated() int {
+	s.t.Helper()
+	figure := regexp.MustCompile(`(?m)^go_memstats_alloc_bytes_total (\S+)$`).FindStringSubmatch(s.program(s.t).get(s.admin + "/metrics").want(200).body)
+	if figure == nil {
+		s.t.Fatal("the metrics do not tell how much was allocated")
+	}
+	n, err := strconv.ParseFloat(figure[1], 64)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return int(n)
 }
 
 // U23: many people at once get their own tokens.

@@ -1,8 +1,10 @@
 package tests
 
 import (
+	"html"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -137,6 +139,45 @@ func TestARegisteredQueryIsKept(t *testing.T) {
 			if got := u.Query()[name]; len(got) != 1 {
 				t.Errorf("R8: %s is there %d times in %s", name, len(got), location)
 			}
+		}
+	}
+}
+
+// R9, R13: a stranger who registers a client must not be able to send people wherever it likes through this server. Before the login nothing goes
+// to the client, and after it an error goes there only when the person follows the link (DESIGN §9). What goes there names the issuer.
+func TestErrorsForClientsThatNobodyVouchesFor(t *testing.T) {
+	t.Parallel()
+	d := newDocuments(t)
+	s := startWithDocuments(t, d, "/agent.json")
+	clients := []registered{d.publishClient("document", "/agent.json", callback), s.registerClient(t, "registered", "none", callback)}
+	for _, c := range clients {
+		loggedIn := s.browser(t)
+		loggedIn.consentPage(ask(c.asks))
+		for name, change := range map[string]func(*request){
+			"invalid_scope":             scopes("claudeai"),
+			"consent_required":          with("prompt", "none"),
+			"invalid_request":           with("code_challenge"),
+			"unsupported_response_type": with("response_type", "token"),
+			"invalid_target":            with("resource", "https://evil.example/mcp"),
+		} {
+			t.Run("R9 "+c.name+" "+name, func(t *testing.T) {
+				q := ask(c.asks, change)
+				page, _ := s.browser(t).begin(q)
+				if !hasInput(page, "password") || strings.Contains(page.body, `href="http`) {
+					t.Errorf("before anybody has logged in: %s", tail(page.body, 1000))
+				}
+				b := &browser{t: t, s: s, client: loggedIn.client}
+				page, _ = b.begin(q)
+				link := regexp.MustCompile(`href="(` + callback + `\?[^"]+)"`).FindStringSubmatch(page.wantPage(200).body)
+				if link == nil || !strings.Contains(page.body, "127.0.0.1:47811") {
+					t.Fatalf("no link to the client, or its host is not shown: %s", tail(page.body, 1500))
+				}
+				u, err := url.Parse(html.UnescapeString(link[1]))
+				if err != nil {
+					t.Fatal(err)
+				}
+				wantRedirectError(t, s, u, q, name)
+			})
 		}
 	}
 }
