@@ -115,6 +115,13 @@ func TestRetriesGetTheSameSuccessor(t *testing.T) {
 	}
 	b.refresh("cli", three.text("refresh_token")).wantError(400, "invalid_grant")
 	b.refresh("cli", two).wantError(400, "invalid_grant") // T4: no window revives an ended family
+	// T11: a thief who replays inside the window looks like a retry, so every retry is on record, and the reuse is an alarm.
+	rows := s.auditTypes()
+	for row, n := range map[string]int{"token.issued ok": 1, "token.refreshed ok": 2, "token.retried ok": 20, "refresh.reused denied": 1} {
+		if rows[row] != n {
+			t.Errorf("T11: %d rows %q, want %d; all: %v", rows[row], row, n, rows)
+		}
+	}
 }
 
 // T3: two generations back is reuse at once.
