@@ -27,13 +27,20 @@ const (
 
 // clock is a wired server in a bubble whose time the test moves. Nothing in it goes over the network.
 type clock struct {
-	t     *testing.T
-	parts *parts
-	jar   *cookiejar.Jar
+	t                *testing.T
+	parts            *parts
+	jar              *cookiejar.Jar
+	client, redirect string // who asks
 }
 
 // inBubble runs rows about time. The database is opened and closed inside the bubble.
 func inBubble(t *testing.T, rows func(c *clock)) {
+	t.Helper()
+	inBubbleWith(t, func(*Config) {}, rows)
+}
+
+// inBubbleWith is inBubble with a configuration that differs.
+func inBubbleWith(t *testing.T, change func(*Config), rows func(c *clock)) {
 	t.Helper()
 	hash, err := oauth.HashPassword(timePassword)
 	if err != nil {
@@ -49,6 +56,7 @@ func inBubble(t *testing.T, rows func(c *clock)) {
 			Tools: []ToolConfig{{Name: "notes", Scopes: []string{"tools:notes.read"}}}}}
 		c.Clients = []ClientConfig{{ID: "cli", Name: "CLI", RedirectURIs: []string{"http://127.0.0.1/cb"}, AuthMethod: oauth.AuthMethodNone}}
 		c.Users = []UserConfig{{Name: "alice", PasswordHash: secret(hash)}}
+		change(&c)
 		p, err := wire(t.Context(), c)
 		if err != nil {
 			t.Fatal(err)
@@ -57,24 +65,30 @@ func inBubble(t *testing.T, rows func(c *clock)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rows(&clock{t: t, parts: p, jar: jar})
+		rows(&clock{t: t, parts: p, jar: jar, client: "cli", redirect: "http://127.0.0.1:9/cb"})
 		if err := p.store.Close(); err != nil {
 			t.Error(err)
 		}
 	})
 }
 
-// do sends a request to the handler with the browser's cookies.
+// do sends a request, of a form if there is one.
 func (c *clock) do(method, path string, form url.Values, header ...string) *answer {
 	c.t.Helper()
-	request, err := http.NewRequest(method, timeIssuer+path, strings.NewReader(form.Encode()))
+	if form != nil {
+		header = append(header, "Content-Type", "application/x-www-form-urlencoded")
+	}
+	return c.send(method, path, form.Encode(), header...)
+}
+
+// send sends a request to the handler with the browser's cookies.
+func (c *clock) send(method, path, body string, header ...string) *answer {
+	c.t.Helper()
+	request, err := http.NewRequest(method, timeIssuer+path, strings.NewReader(body))
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	request.RemoteAddr = "127.0.0.1:40000"
-	if form != nil {
-		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
 	for i := 0; i+1 < len(header); i += 2 {
 		request.Header.Set(header[i], header[i+1])
 	}
@@ -100,7 +114,7 @@ func (c *clock) page(a *answer) (path, formToken string) {
 }
 
 func (c *clock) begin() *answer {
-	q := url.Values{"response_type": {"code"}, "client_id": {"cli"}, "redirect_uri": {"http://127.0.0.1:9/cb"}, "state": {"s"}, "resource": {timeResource},
+	q := url.Values{"response_type": {"code"}, "client_id": {c.client}, "redirect_uri": {c.redirect}, "state": {"s"}, "resource": {timeResource},
 		"code_challenge": {timeS256}, "code_challenge_method": {"S256"}, "scope": {"tools:notes.read offline_access"}}
 	return c.do(http.MethodGet, "/authorize?"+q.Encode(), nil)
 }
@@ -141,7 +155,7 @@ type tokenReply struct {
 
 func (c *clock) token(form url.Values) (t tokenReply) {
 	c.t.Helper()
-	form.Set("client_id", "cli")
+	form.Set("client_id", c.client)
 	a := c.do(http.MethodPost, "/token", form)
 	if err := json.Unmarshal([]byte(a.body.String()), &t); err != nil {
 		c.t.Fatalf("/token: %d %s", a.status, a.body.String())
@@ -150,7 +164,7 @@ func (c *clock) token(form url.Values) (t tokenReply) {
 }
 
 func (c *clock) redeem(code string) tokenReply {
-	return c.token(url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {"http://127.0.0.1:9/cb"}, "code_verifier": {timeVerifier}})
+	return c.token(url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {c.redirect}, "code_verifier": {timeVerifier}})
 }
 
 func (c *clock) refresh(token string) tokenReply {
