@@ -189,6 +189,7 @@ func (c *clock) active(token string) bool {
 	return answer.Active
 }
 
+// C10.
 func TestAnAuthorizationCodeEndsAfterAMinute(t *testing.T) {
 	inBubble(t, func(c *clock) {
 		code := c.code()
@@ -202,6 +203,30 @@ func TestAnAuthorizationCodeEndsAfterAMinute(t *testing.T) {
 			t.Errorf("after 61 s: %+v", got)
 		}
 	})
+}
+
+// C5: a second redemption ends what the first one made, whenever it comes: also when the code itself has long expired. A code is remembered for
+// a day.
+func TestAReplayEndsTheTokensHoweverLateItComes(t *testing.T) {
+	for _, late := range []time.Duration{0, time.Second, 30 * time.Second, 2 * time.Minute, 9 * time.Minute} {
+		inBubble(t, func(c *clock) {
+			code := c.code()
+			tokens := c.redeem(code)
+			time.Sleep(late)
+			if !c.active(tokens.Access) {
+				t.Fatalf("after %v the token is dead before the replay", late)
+			}
+			if got := c.redeem(code); got.Error != "invalid_grant" {
+				t.Errorf("a replay after %v: %+v", late, got)
+			}
+			if c.active(tokens.Access) {
+				t.Errorf("the replay after %v left the access token alive", late)
+			}
+			if got := c.refresh(tokens.Refresh); got.Error != "invalid_grant" {
+				t.Errorf("the replay after %v left the refresh token alive: %+v", late, got)
+			}
+		})
+	}
 }
 
 func TestAnAccessTokenEndsAfterItsLifetime(t *testing.T) {
@@ -218,6 +243,7 @@ func TestAnAccessTokenEndsAfterItsLifetime(t *testing.T) {
 	})
 }
 
+// T10.
 func TestARefreshTokenEndsWhenItIsNotUsed(t *testing.T) {
 	inBubble(t, func(c *clock) {
 		token := c.redeem(c.code()).Refresh
@@ -233,6 +259,7 @@ func TestARefreshTokenEndsWhenItIsNotUsed(t *testing.T) {
 	})
 }
 
+// T10.
 func TestAFamilyEndsAtItsAbsoluteEndHoweverOftenItIsUsed(t *testing.T) {
 	inBubble(t, func(c *clock) {
 		token := c.redeem(c.code()).Refresh
@@ -251,6 +278,7 @@ func TestAFamilyEndsAtItsAbsoluteEndHoweverOftenItIsUsed(t *testing.T) {
 	})
 }
 
+// T2, T3: the window begins with the first use and does not slide.
 func TestARetriedRefreshGetsTheSameSuccessorWithinItsWindow(t *testing.T) {
 	inBubble(t, func(c *clock) {
 		token := c.redeem(c.code()).Refresh
