@@ -35,8 +35,9 @@ const (
 
 // world is the whole server on a loopback port: the real endpoints, the real storage, the real policies.
 type world struct {
-	*testing.T
-	url string
+	testing.TB
+	url     string
+	handler http.Handler
 }
 
 // storedClients resolves registered clients and fetches nothing.
@@ -46,7 +47,12 @@ func (s storedClients) Client(ctx context.Context, id string, _ time.Duration) (
 	return s.ClientReader.Client(ctx, id)
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	return worldWith(t, testResources(), policies.Config{Defaults: true, Deadline: 5 * time.Second}, nil)
+}
+
+func worldWith(t testing.TB, resources []oauth.Resource, rules policies.Config, metrics *server.Metrics) *world {
 	t.Helper()
 	ctx, key := context.Background(), []byte(strings.Repeat("k", 32))
 	store, err := storage.Open(ctx, storage.Config{Path: filepath.Join(t.TempDir(), "p.db"), ServerKey: key})
@@ -54,7 +60,6 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(func() { must(t, store.Close()) })
 	hash, err := oauth.HashPassword(password)
 	must(t, err)
-	resources := testResources()
 	must(t, oauth.SyncConfigured(ctx, store, oauth.Configured{
 		Clients:   []oauth.Client{{ID: "cli", Name: "Command line", RedirectURIs: []string{"http://127.0.0.1/cb"}, AuthMethods: []string{"none"}, GrantTypes: []string{"authorization_code", "refresh_token"}}},
 		Users:     []oauth.User{{Name: "alice", PasswordHash: hash, Groups: []string{"staff"}}, {Name: "bob", PasswordHash: hash}},
@@ -62,20 +67,21 @@ func newWorld(t *testing.T) *world {
 	}))
 	listening := httptest.NewUnstartedServer(nil)
 	issuer := "http://" + listening.Listener.Addr().String()
-	endpoints := wire(t, store, key, issuer, resources)
-	h, err := server.New(server.Config{Issuer: issuer, Endpoints: endpoints, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	endpoints := wire(t, store, key, issuer, resources, rules)
+	h, err := server.New(server.Config{Issuer: issuer, Endpoints: endpoints, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Metrics: metrics})
 	must(t, err)
 	listening.Config.Handler = h
 	listening.Start()
 	t.Cleanup(listening.Close)
-	return &world{t, issuer}
+	return &world{t, issuer, h}
 }
 
-func wire(t *testing.T, store *storage.Store, key []byte, issuerID string, resources []oauth.Resource) oauth.Endpoints {
+func wire(t testing.TB, store *storage.Store, key []byte, issuerID string, resources []oauth.Resource, rules policies.Config) oauth.Endpoints {
 	ctx := context.Background()
 	catalogue, err := oauth.NewCatalogue(resources)
 	must(t, err)
-	engine, err := policies.New(ctx, policies.Config{Defaults: true, Deadline: 5 * time.Second, Catalogue: catalogue.Resources()})
+	rules.Catalogue = catalogue.Resources()
+	engine, err := policies.New(ctx, rules)
 	must(t, err)
 	keys, err := oauth.NewKeys(ctx, oauth.KeysConfig{Reader: store, Ledger: store, ServerKey: key})
 	must(t, err)
@@ -128,7 +134,7 @@ type browser struct {
 
 func (w *world) browser() *browser {
 	jar, err := cookiejar.New(nil)
-	must(w.T, err)
+	must(w.TB, err)
 	b := &browser{world: w, client: &http.Client{Jar: jar}}
 	b.client.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
 		if !strings.HasPrefix(r.URL.String(), w.url+"/") {
@@ -147,10 +153,10 @@ func (b *browser) get(path string) {
 
 func (b *browser) keep(r *http.Response, err error) {
 	b.Helper()
-	must(b.T, err)
+	must(b.TB, err)
 	defer r.Body.Close()
 	data, err := io.ReadAll(r.Body)
-	must(b.T, err)
+	must(b.TB, err)
 	b.page, b.status, b.at = string(data), r.StatusCode, r.Request.URL.Path
 }
 
@@ -197,7 +203,7 @@ func authorizePath(pairs ...string) string {
 func (b *browser) answered() url.Values {
 	b.Helper()
 	u, err := url.Parse(b.left)
-	must(b.T, err)
+	must(b.TB, err)
 	if !strings.HasPrefix(b.left, callback+"?") || b.status != http.StatusSeeOther {
 		b.Fatalf("the browser was sent to %q with %d", b.left, b.status)
 	}
@@ -208,13 +214,13 @@ func (b *browser) answered() url.Values {
 func (w *world) api(path, kind, body string, headers ...string) (*http.Response, map[string]any) {
 	w.Helper()
 	r, err := http.NewRequest("POST", w.url+path, strings.NewReader(body))
-	must(w.T, err)
+	must(w.TB, err)
 	r.Header.Set("Content-Type", kind)
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
 	answer, err := http.DefaultClient.Do(r)
-	must(w.T, err)
+	must(w.TB, err)
 	defer answer.Body.Close()
 	out := map[string]any{}
 	if err := json.NewDecoder(answer.Body).Decode(&out); err != nil && !errors.Is(err, io.EOF) {
@@ -243,7 +249,7 @@ func (w *world) active(token string) bool {
 	return out["active"] == true
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
