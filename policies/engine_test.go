@@ -250,29 +250,6 @@ func TestShippedRego(t *testing.T) {
 	}
 }
 
-func BenchmarkDecide(b *testing.B) {
-	e := engineFrom(b, Config{Dir: demoDir(b), Defaults: true, Cache: -1, Catalogue: []*oauth.Resource{demoResource()}})
-	args := map[string]any{"amount": json.Number("900"), "to": "ACME"}
-	for _, bc := range []struct {
-		name string
-		call oauth.Evaluation
-		want string
-	}{
-		{"allowed", call("transfer", args, "tools:payments.transfer", "tools:weather.read"), "allow"},
-		{"missing scope", call("crm_update", args, "tools:weather.read"), "missing"},
-		{"denied", call("transfer", map[string]any{"amount": json.Number("5000")}, "tools:payments.transfer"), "payments.limit"},
-	} {
-		b.Run(bc.name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if d := decide(b, e, bc.call); word(d) != bc.want {
-					b.Fatal(d)
-				}
-			}
-		})
-	}
-}
-
 // BenchmarkRecord is what recording adds to a decision.
 func BenchmarkRecord(b *testing.B) {
 	args := map[string]any{"amount": json.Number("900"), "to": "ACME", "memo": "July", "reference": map[string]any{"order": json.Number("17")}}
