@@ -51,6 +51,9 @@ func (f fired) of(exports ...string) []string {
 // what is decided and recorded.
 func (e *Engine) evaluate(g *generation, k kind, input ast.Value, at time.Time) result {
 	cancel := topdown.NewCancel()
+	if k == kindTools {
+		return e.guard(func() result { return g.judge.run(g, input, at, cancel) }, cancel.Cancel)
+	}
 	return e.guard(func() result { return g.run(g.queries[k], input, at, cancel) }, cancel.Cancel)
 }
 
@@ -77,11 +80,16 @@ func (g *generation) run(query rego.PreparedEvalQuery, input ast.Value, at time.
 	case len(rs) != 1 || value == nil:
 		return result{err: errors.New("the decision is undefined")}
 	}
+	return g.finish(value, &tracker, nd)
+}
+
+// finish bounds an answer and finds the rules that fired for it.
+func (g *generation) finish(value ast.Value, tracker *topdown.EvaluatedRuleTracker, nd builtins.NDBCache) result {
 	size := sizeOf(value, maxResult)
 	if size > maxResult {
 		return result{err: fmt.Errorf("the result is larger than %d bytes", maxResult)}
 	}
-	return result{value: value, size: size, fired: g.firedRules(&tracker), nd: recordable(nd)}
+	return result{value: value, size: size, fired: g.firedRules(tracker), nd: recordable(nd)}
 }
 
 // sizeOf adds up the text of a value and stops above the limit.

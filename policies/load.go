@@ -21,6 +21,7 @@ type generation struct {
 	revision  string
 	activated time.Time
 	queries   map[kind]rego.PreparedEvalQuery
+	judge     *judge
 	files     int // of the author's directory
 	tests     int // that passed before it was activated
 
@@ -284,6 +285,9 @@ func load(ctx context.Context, s source, found []Problem, remember int) (*genera
 	g := &generation{revision: s.revision, files: len(s.author), tests: report.Passed, catalogue: s.catalogue, places: p.places}
 	g.recordsND = slices.ContainsFunc(compiler.Required.Builtins, func(b *ast.Builtin) bool { return slices.Contains(recordedBuiltins(), b.Name) })
 	if g.queries, err = p.prepare(ctx, compiler); err != nil {
+		return nil, err
+	}
+	if g.judge, err = p.newJudge(ctx, compiler); err != nil {
 		return nil, err
 	}
 	if g.masks, err = p.prepareMasks(ctx, compiler); err != nil {

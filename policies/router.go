@@ -8,7 +8,10 @@ import (
 )
 
 // exports tells, per kind and rule, which packages define the rule.
-type exports map[kind]map[string]*definers
+type exports map[kind]definitions
+
+// definitions tell which packages of a kind define a rule.
+type definitions map[string]*definers
 
 // definers are the packages that define a rule, sorted.
 type definers struct {
@@ -19,7 +22,7 @@ type definers struct {
 func (p *program) exports() exports {
 	found := exports{}
 	for _, k := range kinds() {
-		found[k] = map[string]*definers{}
+		found[k] = definitions{}
 		for rule := range ruleForms(k) {
 			found[k][rule] = &definers{}
 		}

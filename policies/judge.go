@@ -1,0 +1,205 @@
+package policies
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/metrics"
+	"github.com/open-policy-agent/opa/v1/storage"
+	"github.com/open-policy-agent/opa/v1/topdown"
+	"github.com/open-policy-agent/opa/v1/topdown/builtins"
+)
+
+// judge gives the answer of mcp.authz.tools.judgement without evaluating that router: it asks for each exported rule of the
+// packages and combines the values in Go (combine.go). The router itself costs several times what the rules of an author do. It stays
+// what tests, exports and lists of tools use, and a test over random policies holds both against each other.
+type judge struct {
+	compiler *ast.Compiler
+	store    storage.Store
+	reading  storage.Transaction // of all evaluations: nobody ever writes to the store
+	asks     []asked
+}
+
+// asked is one exported rule of one package.
+type asked struct {
+	policy, export string
+	query          ast.Body // x = data.policy.tools.POLICY.EXPORT
+}
+
+// asks are the exported rules in the order in which the router looks at them, so that of two errors the same one is told: first
+// all whose values need a look at their shape.
+func (d definitions) asks() []asked {
+	var asks []asked
+	add := func(export string, policies []string) {
+		for _, policy := range policies {
+			ref := ast.MustParseRef("data.policy.tools").Append(ast.StringTerm(policy)).Append(ast.StringTerm(export))
+			asks = append(asks, asked{policy, export, ast.NewBody(ast.Equality.Expr(ast.VarTerm("x"), ast.NewTerm(ref)))})
+		}
+	}
+	add("deny", d["deny"].all)
+	for _, export := range []string{"allow", "required_scopes", "require_authn", "obligations", "ttl_seconds"} {
+		add(export, d[export].computed)
+	}
+	for _, export := range []string{"required_scopes", "obligations", "require_authn", "ttl_seconds"} {
+		add(export, slices.DeleteFunc(slices.Clone(d[export].all), func(policy string) bool { return slices.Contains(d[export].computed, policy) }))
+	}
+	return asks
+}
+
+// newJudge prepares the queries for the packages that there are.
+func (p *program) newJudge(ctx context.Context, c *ast.Compiler) (*judge, error) {
+	j := &judge{compiler: c, store: p.store(), asks: p.exports()[kindTools].asks()}
+	var err error
+	if j.reading, err = j.store.NewTransaction(ctx); err != nil {
+		return nil, fmt.Errorf("policies: read the data documents: %w", err)
+	}
+	return j, nil
+}
+
+// run evaluates every exported rule, as the router does, so that whatever fails anywhere denies.
+func (j *judge) run(g *generation, input ast.Value, at time.Time, cancel topdown.Cancel) result {
+	var tracker topdown.EvaluatedRuleTracker
+	var nd builtins.NDBCache
+	if g.recordsND {
+		nd = builtins.NDBCache{}
+	}
+	document, cache := ast.NewTerm(input), topdown.NewVirtualCache()
+	values := make([]ast.Value, len(j.asks))
+	for i, a := range j.asks {
+		q := topdown.NewQuery(a.query).WithCompiler(j.compiler).WithStore(j.store).WithTransaction(j.reading).WithInput(document).WithTime(at).
+			WithCancel(cancel).WithStrictBuiltinErrors(true).WithMetrics(metrics.NoOp()).WithVirtualCache(cache).WithEvaluatedRuleTracker(&tracker)
+		if nd != nil {
+			q = q.WithNDBuiltinCache(nd)
+		}
+		err := q.Iter(context.Background(), func(found topdown.QueryResult) error {
+			values[i] = found["x"].Value
+			return nil
+		})
+		if err != nil {
+			return result{err: withoutValues(err)}
+		}
+	}
+	value, err := combineTools(j.asks, values, input)
+	if err != nil {
+		return result{err: err}
+	}
+	return g.finish(value, &tracker, nd)
+}
+
+// combineTools is mcp.authz.tools.judgement. A nil value is an undefined rule.
+func combineTools(asks []asked, values []ast.Value, input ast.Value) (ast.Value, error) {
+	var c combined
+	for i, a := range asks {
+		if values[i] == nil {
+			continue
+		}
+		if err := c.add(a, values[i]); err != nil {
+			return nil, err
+		}
+	}
+	missing := c.missing(input)
+	reasons := c.reasonSet()
+	return ast.NewObject(
+		ast.Item(ast.InternedTerm("allow"), ast.InternedTerm(reasons.Len() == 0 && missing.Len() == 0)),
+		ast.Item(ast.InternedTerm("reasons"), ast.NewTerm(reasons)),
+		ast.Item(ast.InternedTerm("required_scopes"), ast.NewTerm(orEmpty(c.required))),
+		ast.Item(ast.InternedTerm("missing_scopes"), ast.NewTerm(missing)),
+		ast.Item(ast.InternedTerm("require_authn"), ast.NewTerm(orEmpty(c.authn))),
+		ast.Item(ast.InternedTerm("obligations"), ast.NewTerm(orEmpty(c.obligations))),
+		ast.Item(ast.InternedTerm("ttl_seconds"), c.seconds()),
+	), nil
+}
+
+// combined is what the packages said so far.
+type combined struct {
+	reasons                      []*ast.Term
+	permitted                    bool
+	required, authn, obligations ast.Set
+	ttl                          *ast.Term // the smallest; nil = none
+}
+
+func (c *combined) add(a asked, v ast.Value) error {
+	if a.export == "allow" || a.export == "ttl_seconds" {
+		c.single(a, v)
+		return nil
+	}
+	set, ok := v.(ast.Set)
+	if !ok {
+		return fmt.Errorf("policy.tools.%s.%s is no set", a.policy, a.export) // the loader lets nothing else pass
+	}
+	switch a.export {
+	case "deny":
+		set.Foreach(func(entry *ast.Term) { c.reasons = append(c.reasons, shapedReason(a.policy, entry)) })
+	case "required_scopes":
+		c.check(a, set, isText)
+		c.required = union(c.required, onlyStrings(set))
+	case "require_authn":
+		c.check(a, set, isRequirement)
+		c.authn = union(c.authn, set)
+	case "obligations":
+		c.check(a, set, isObligation)
+		c.obligations = union(c.obligations, set)
+	}
+	return nil
+}
+
+// single takes the value of a rule that has one.
+func (c *combined) single(a asked, v ast.Value) {
+	if a.export == "allow" {
+		allow, ok := v.(ast.Boolean)
+		c.permitted = c.permitted || bool(allow)
+		if !ok {
+			c.reasons = append(c.reasons, malformed(a.policy, a.export))
+		}
+		return
+	}
+	if !isSeconds(v, 0) {
+		c.reasons = append(c.reasons, malformed(a.policy, a.export))
+	}
+	if c.ttl == nil || v.Compare(c.ttl.Value) < 0 {
+		c.ttl = ast.NewTerm(v)
+	}
+}
+
+// check finds members of a wrong shape.
+func (c *combined) check(a asked, set ast.Set, right func(ast.Value) bool) {
+	if set.Until(func(t *ast.Term) bool { return !right(t.Value) }) {
+		c.reasons = append(c.reasons, malformed(a.policy, a.export))
+	}
+}
+
+// missing are the required scopes that the token neither holds nor covers with a wildcard.
+func (c *combined) missing(input ast.Value) ast.Set {
+	missing := ast.NewSet()
+	if c.required == nil || c.required.Len() == 0 {
+		return missing
+	}
+	var held []string
+	if scopes, err := input.Find(ast.Ref{ast.InternedTerm("token"), ast.InternedTerm("scopes")}); err == nil {
+		held = textsIn(scopes)
+	}
+	c.required.Foreach(func(t *ast.Term) {
+		if !slices.ContainsFunc(held, func(h string) bool { return covers(h, t.Value) }) {
+			missing.Add(t)
+		}
+	})
+	return missing
+}
+
+// reasonSet is why the call is denied; without reasons of their own it is denied unless some package allows it.
+func (c *combined) reasonSet() ast.Set {
+	if len(c.reasons) == 0 && !c.permitted {
+		return ast.NewSet(reasonTerm("not_allowed", "no policy allows this", "default deny"))
+	}
+	return ast.NewSet(c.reasons...)
+}
+
+func (c *combined) seconds() *ast.Term {
+	if c.ttl == nil {
+		return ast.InternedTerm(0)
+	}
+	return c.ttl
+}
