@@ -107,17 +107,20 @@ func New(cfg Config) *Client {
 	if cfg.UserAgent == "" {
 		cfg.UserAgent = "portcullis"
 	}
-	guard := ssrf.New(ssrf.WithAnyPort())
-	return &Client{cfg: cfg, slots: make(chan struct{}, maxParallel), public: newHTTP(cfg, guard.Safe), loopback: newHTTP(cfg, onlyLoopback)}
+	loopback := &net.Dialer{Timeout: cfg.Timeout, Control: onlyLoopback}
+	return &Client{cfg: cfg, slots: make(chan struct{}, maxParallel), public: newHTTP(cfg, publicDialer(cfg.Timeout)), loopback: newHTTP(cfg, loopback)}
+}
+
+// publicDialer reaches public addresses only. It looks at the address of the connection itself, so that it does not matter what a name
+// resolved to a moment before.
+func publicDialer(timeout time.Duration) *net.Dialer {
+	return &net.Dialer{Timeout: timeout, Control: ssrf.New(ssrf.WithAnyPort()).Safe}
 }
 
 // Listed tells whether the operator listed the exact URL as one that may lie on loopback.
 func (c *Client) Listed(rawURL string) bool { return slices.Contains(c.cfg.LoopbackURLs, rawURL) }
 
-type control = func(network, address string, _ syscall.RawConn) error
-
-func newHTTP(cfg Config, check control) *http.Client {
-	dialer := &net.Dialer{Timeout: cfg.Timeout, Control: check}
+func newHTTP(cfg Config, dialer *net.Dialer) *http.Client {
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true, DisableCompression: true, ForceAttemptHTTP2: true,
