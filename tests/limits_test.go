@@ -54,13 +54,6 @@ func TestStrangersAreLimited(t *testing.T) {
 		wantSlowed(t, 300, func(int) *answer { return b.get("/authorize?" + ask().params().Encode()) })
 		s.program(t).get("/authorize?" + ask().params().Encode()).want(303)
 	})
-	t.Run("M9 documents that nobody has seen", func(t *testing.T) {
-		s := start(t, "main.yaml", nil)
-		b := s.program(t)
-		wantSlowed(t, 60, func(i int) *answer {
-			return b.get("/authorize?" + ask(func(q *request) { q.client = fmt.Sprintf("https://127.0.0.1:9/m%d.json", i) }).params().Encode())
-		})
-	})
 	t.Run("AS-38 wrong client secrets", func(t *testing.T) {
 		s := start(t, "main.yaml", nil)
 		b := s.browser(t)
