@@ -48,7 +48,7 @@ type answeredStep struct {
 
 // NewAuthorization builds the endpoint.
 func NewAuthorization(cfg AuthorizationConfig) *AuthorizationEndpoint {
-	return &AuthorizationEndpoint{cfg: cfg, gate: scopeGate{policy: cfg.Policy, accessTTL: cfg.AccessTTL}, answered: newLRU[string, answeredStep](maxAnswers)}
+	return &AuthorizationEndpoint{cfg: cfg, gate: scopeGate{policy: cfg.Policy, resources: cfg.Resources, accessTTL: cfg.AccessTTL}, answered: newLRU[string, answeredStep](maxAnswers)}
 }
 
 // Begun is what Begin made: where the browser goes on, and the cookie value that it must carry.

@@ -36,7 +36,7 @@ type Decider struct {
 
 // NewDecider builds the decision point.
 func NewDecider(cfg DeciderConfig) *Decider {
-	return &Decider{cfg: cfg, gate: scopeGate{policy: cfg.Scopes}, digest: jose.Derive(cfg.ServerKey, "argument digests")}
+	return &Decider{cfg: cfg, gate: scopeGate{policy: cfg.Scopes, resources: cfg.Catalogue}, digest: jose.Derive(cfg.ServerKey, "argument digests")}
 }
 
 // EvaluationRequest is an AuthZEN Authorization API 1.0 access evaluation request. With context.access_token the subject

@@ -10,6 +10,7 @@ import (
 // scopeGate is the only caller of ScopePolicy. What policy grants passes its clamp.
 type scopeGate struct {
 	policy    ScopePolicy
+	resources ResourceDirectory
 	accessTTL time.Duration // the configured lifetime of access tokens, the cap of policy's
 }
 
@@ -41,7 +42,7 @@ func (g scopeGate) grantScopes(ctx context.Context, r ScopeRequest, ceiling Scop
 	if d.TokenTTL > 0 && d.TokenTTL < out.TTL {
 		out.TTL = d.TokenTTL
 	}
-	out.Scopes = clampScopes(d.Granted, r, ceiling)
+	out.Scopes = g.clamp(d.Granted, r, ceiling)
 	for _, q := range d.RequireAuthn {
 		if !q.Met(r.Authn, r.Context.Time) {
 			out.Authn = append(out.Authn, q)
@@ -60,15 +61,21 @@ func (g scopeGate) grantScopes(ctx context.Context, r ScopeRequest, ceiling Scop
 	return out, nil
 }
 
-func clampScopes(granted Scopes, r ScopeRequest, ceiling Scopes) Scopes {
+func (g scopeGate) clamp(granted Scopes, r ScopeRequest, ceiling Scopes) Scopes {
 	s := granted.Meet(r.Requested).Meet(r.Resource.ScopeNames()).Meet(ceiling)
 	if r.Client.Ceiling != nil {
 		s = s.Meet(r.Client.Ceiling)
 	}
-	if declared := r.Client.Scope.Without(OfflineAccess); len(declared) > 0 {
+	if declared := r.Client.Scope; g.known(declared) {
 		s = s.Meet(declared)
 	}
 	return s
+}
+
+// known tells whether any resource here has one of the scopes. What a client declares in words of other servers (Claude registers
+// "claudeai") says nothing about what it asks for here.
+func (g scopeGate) known(scopes Scopes) bool {
+	return len(scopes) > 0 && slices.ContainsFunc(g.resources.Resources(), func(r *Resource) bool { return len(r.ScopeNames().Meet(scopes)) > 0 })
 }
 
 // deniedBy is the refusal of a scope decision: what people may read, and the machine word for the audit.

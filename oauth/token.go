@@ -11,6 +11,7 @@ import (
 type TokenConfig struct {
 	Clients   ClientResolver
 	Auth      *ClientAuthenticator
+	Resources ResourceDirectory
 	Policy    ScopePolicy
 	Issuer    *Issuer
 	Ledger    Ledger
@@ -28,7 +29,7 @@ type TokenEndpoint struct {
 
 // NewToken builds the endpoint from its list of grant types.
 func NewToken(cfg TokenConfig) (*TokenEndpoint, error) {
-	e := &TokenEndpoint{cfg: cfg, gate: scopeGate{policy: cfg.Policy, accessTTL: cfg.AccessTTL}, grants: map[string]GrantType{}}
+	e := &TokenEndpoint{cfg: cfg, gate: scopeGate{policy: cfg.Policy, resources: cfg.Resources, accessTTL: cfg.AccessTTL}, grants: map[string]GrantType{}}
 	for _, g := range cfg.Grants {
 		if e.grants[g.Name()] != nil {
 			return nil, errors.New("token: grant type " + g.Name() + " is there twice")

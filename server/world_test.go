@@ -90,7 +90,7 @@ func wire(t testing.TB, store *storage.Store, key []byte, issuerID string, resou
 	login, err := oauth.NewLogin(oauth.LoginConfig{Users: store, Sessions: store, Interactions: store, Failures: store, Ledger: store, ServerKey: key, SessionTTL: 15 * time.Minute})
 	must(t, err)
 	clients, auth, tokens := storedClients{store}, oauth.NewClientAuthenticator(), oauth.NewTokenChecker(issuer, store)
-	token, err := oauth.NewToken(oauth.TokenConfig{Clients: clients, Auth: auth, Policy: engine, Issuer: issuer, Ledger: store, AccessTTL: 10 * time.Minute, Grants: []oauth.GrantType{
+	token, err := oauth.NewToken(oauth.TokenConfig{Clients: clients, Auth: auth, Resources: catalogue, Policy: engine, Issuer: issuer, Ledger: store, AccessTTL: 10 * time.Minute, Grants: []oauth.GrantType{
 		oauth.AuthorizationCode{Codes: store, Users: store, Resources: catalogue, RefreshAbsolute: 2 * time.Hour},
 		oauth.RefreshToken{Refreshes: store, Users: store, Resources: catalogue, Issuer: issuer},
 	}})

@@ -102,6 +102,13 @@ func TestRegisteredClientsGetNoPower(t *testing.T) {
 			b.post("/token", url.Values{"grant_type": {grant}, "client_id": {q.client}}).wantError(400, "unsupported_grant_type")
 		}
 	})
+	t.Run("D4 who declares less gets no more", func(t *testing.T) {
+		a := b.register(`{"client_name":"Modest","redirect_uris":["http://127.0.0.1/modest"],"token_endpoint_auth_method":"none","scope":"claudeai office:calendar.read"}`).want(201)
+		q := ask(func(q *request) { q.client, q.redirect = a.text("client_id"), "http://127.0.0.1:5/modest" }, scopes(scopeCalendar, scopeCRM))
+		if got := withoutOffline(s.browser(t).tokens(q).text("scope")); got != scopeCalendar {
+			t.Errorf("scope %q", got)
+		}
+	})
 	t.Run("D6 no management", func(t *testing.T) {
 		if a := b.get("/register/dcr_x"); a.status != 404 {
 			t.Errorf("%d %s", a.status, a.body)

@@ -114,7 +114,7 @@ func (p *parts) endpoints(key []byte) (e oauth.Endpoints, err error) {
 		return e, err
 	}
 	e.Account = oauth.NewAccount(oauth.AccountConfig{Login: e.Login, Users: store, Sessions: store, Grants: store, Clients: store, Resources: p.catalogue, Ledger: store})
-	if e.Token, err = oauth.NewToken(oauth.TokenConfig{Clients: clients, Auth: authenticator, Policy: p.engine, Issuer: issuer, Ledger: store, AccessTTL: c.Tokens.AccessTTL,
+	if e.Token, err = oauth.NewToken(oauth.TokenConfig{Clients: clients, Auth: authenticator, Resources: p.catalogue, Policy: p.engine, Issuer: issuer, Ledger: store, AccessTTL: c.Tokens.AccessTTL,
 		MaxStale: maxDocumentAge, Grants: []oauth.GrantType{
 			oauth.AuthorizationCode{Codes: store, Users: store, Resources: p.catalogue, RefreshAbsolute: c.Tokens.RefreshAbsolute},
 			oauth.RefreshToken{Refreshes: store, Users: store, Resources: p.catalogue, Issuer: issuer},
