@@ -103,8 +103,8 @@ func TestBadRegistrations(t *testing.T) {
 		"no redirects in the list":    {`{"redirect_uris":[]}`, "invalid_redirect_uri", 400},
 		"17 redirects":                {`{"redirect_uris":[` + uris(17) + `]}`, "invalid_redirect_uri", 400},
 		"10,000 redirects":            {`{"redirect_uris":[` + uris(10000) + `]}`, "invalid_request", 413},
-		"8 KiB and a byte":            {`{` + good + `,"x":"` + strings.Repeat("a", 8<<10+1-len(good)-8) + `"}`, "invalid_request", 413},
-		"8 KiB, and a bad name in it": {`{` + good + `,"client_name":"` + strings.Repeat("a", 8<<10-len(good)-18) + `"}`, "invalid_client_metadata", 400},
+		"8 KiB and a byte":            {`{` + good + `,"x":"` + strings.Repeat("a", 8<<10+1-len(good)-9) + `"}`, "invalid_request", 413},
+		"8 KiB, and a bad name in it": {`{` + good + `,"client_name":"` + strings.Repeat("a", 8<<10-len(good)-19) + `"}`, "invalid_client_metadata", 400},
 	} {
 		t.Run("D3 "+name, func(t *testing.T) { s.program(t).register(c.body).wantError(c.status, c.code) })
 	}
