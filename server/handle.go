@@ -19,10 +19,11 @@ import (
 
 // Limits of what a request may carry.
 const (
-	maxURL        = 8 << 10   // bytes of path and query
-	maxForm       = 64 << 10  // bytes of a form
-	maxParams     = 1000      // parameters of a form or query
-	maxEvaluation = 256 << 10 // bytes of an evaluation: tool arguments may hold a document
+	maxURL          = 8 << 10   // bytes of path and query
+	maxForm         = 64 << 10  // bytes of a form
+	maxParams       = 1000      // parameters of a form or query
+	maxRegistration = 8 << 10   // bytes of client metadata, which strangers send
+	maxEvaluation   = 256 << 10 // bytes of an evaluation: tool arguments may hold a document
 )
 
 const (
@@ -58,7 +59,7 @@ type jsonBody struct {
 
 // The JSON endpoints: RFC 7591 §3, and AuthZEN Authorization API 1.0, which wants 400 for another content type.
 var (
-	registrationBody = jsonBody{maxForm, oauth.UnsupportedMediaType, oauth.InvalidClientMetadata, http.StatusCreated, challengeBearer}
+	registrationBody = jsonBody{maxRegistration, oauth.UnsupportedMediaType, oauth.InvalidClientMetadata, http.StatusCreated, challengeBearer}
 	evaluationBody   = jsonBody{maxEvaluation, oauth.InvalidRequest, oauth.InvalidRequest, http.StatusOK, challengeResource}
 )
 

@@ -100,7 +100,7 @@ func TestJSONBodyIsDecodedStrictly(t *testing.T) {
 		{"registration, wrong member type", "/json", typeJSON, `{"a":1}`, 400, "invalid_client_metadata"},
 		{"registration, duplicate", "/json", typeJSON, `{"a":"b","a":"c"}`, 400, "invalid_client_metadata"},
 		{"registration, trailing data", "/json", typeJSON, `{"a":"b"}{}`, 400, "invalid_client_metadata"},
-		{"registration, too large", "/json", typeJSON, `{"a":"` + strings.Repeat("x", maxForm) + `"}`, 413, ""},
+		{"registration, too large", "/json", typeJSON, `{"a":"` + strings.Repeat("x", maxRegistration) + `"}`, 413, ""},
 		{"evaluation", oauth.PathEvaluation, typeJSON + "; charset=utf-8", `{"a":"b"}`, 200, `{"a":"b"}`},
 		{"evaluation, other type is 400", oauth.PathEvaluation, "text/plain", `{"a":"b"}`, 400, `"send the body`},
 		{"evaluation, empty", oauth.PathEvaluation, typeJSON, ``, 400, `"the body`},
