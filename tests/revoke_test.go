@@ -164,22 +164,5 @@ func TestADisabledUserIsOutAtOnce(t *testing.T) {
 	if _, errs, code := s.command("user", "disable", "erin"); code != 0 {
 		t.Fatalf("user disable: %s", errs)
 	}
-	if b.active(tokens.text("access_token")) {
-		t.Error("the access token lives")
-	}
-	b.decide(tokens.text("access_token"), "calendar_list", `{}`).wantDecision(false, "invalid_token")
-	b.refresh("cli", tokens.text("refresh_token")).wantError(400, "invalid_grant")
-	b.post("/token", q.redemption(unspent)).wantError(400, "invalid_grant")
-	if a := b.answer(page, path, "allow", scopeCalendar); a.location().Query().Has("code") {
-		t.Error("the open consent page still gives a code")
-	}
-	if a := b.get("/ui/account"); a.status == 200 && strings.Contains(a.body, "erin") {
-		t.Error("the session lives")
-	}
-	fresh := s.browser(t)
-	login, loginPath := fresh.begin(q)
-	a := fresh.post(loginPath+"/login", url.Values{"username": {"erin"}, "password": {password}, "form_token": {login.field("form_token")}})
-	if a.status == 303 {
-		t.Error("the disabled person logs in")
-	}
+	s.wantOut(b, q, tokens, unspent, page, path)
 }

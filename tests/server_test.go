@@ -254,3 +254,19 @@ func (s *server) commandWith(stdin string, args ...string) (stdout, stderr strin
 	s.t.Helper()
 	return runProgram(s.t, stdin, append(args, "--config", s.config)...)
 }
+
+// editConfig changes the configuration file.
+func (s *server) editConfig(edit func(text string) string) {
+	s.t.Helper()
+	text, err := os.ReadFile(s.config)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	after := edit(string(text))
+	if after == string(text) {
+		s.t.Fatal("the edit changed nothing")
+	}
+	if err := os.WriteFile(s.config, []byte(after), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
