@@ -270,3 +270,10 @@ func (s *server) editConfig(edit func(text string) string) {
 		s.t.Fatal(err)
 	}
 }
+
+func writeFile(t testing.TB, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
