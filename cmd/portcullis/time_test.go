@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"log/slog"
 	"net/http"
@@ -31,6 +32,7 @@ type clock struct {
 	parts            *parts
 	jar              *cookiejar.Jar
 	client, redirect string // who asks
+	from             string // the browser's address; "" = loopback
 }
 
 // inBubble runs rows about time. The database is opened and closed inside the bubble.
@@ -88,7 +90,7 @@ func (c *clock) send(method, path, body string, header ...string) *answer {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	request.RemoteAddr = "127.0.0.1:40000"
+	request.RemoteAddr = cmp.Or(c.from, "127.0.0.1") + ":40000"
 	for i := 0; i+1 < len(header); i += 2 {
 		request.Header.Set(header[i], header[i+1])
 	}
