@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"fmt"
 	"net/url"
 	"strings"
 	"testing"
@@ -58,14 +59,61 @@ func TestIntrospectionIsForRegisteredServersOnly(t *testing.T) {
 		"I1 secret in the body": b.post("/introspect", url.Values{"token": {access}, "client_id": {officeKey}, "client_secret": {officeSecret}}),
 	}
 	for name, a := range refused {
-		if a.status != 401 || a.header.Get("WWW-Authenticate") == "" || strings.Contains(a.body, "active") {
-			t.Errorf("%s: %d %s", name, a.status, a.body)
+		challenges := strings.Join(a.wantError(401, "invalid_client").header.Values("WWW-Authenticate"), ", ")
+		if !strings.Contains(challenges, "Basic realm=") || !strings.Contains(challenges, "Bearer realm=") || strings.Contains(a.body, "active") {
+			t.Errorf("%s: %s %s", name, challenges, a.body)
 		}
 	}
 	b.post("/introspect", url.Values{"token": {access}}, "Authorization", "Bearer "+officeSecret).want(200)
 	b.post("/introspect", url.Values{"token": {access}}, "Authorization", basic(url.QueryEscape(office), officeSecret)).want(200)
 	b.post("/introspect", url.Values{"token": {access, access}}, "Authorization", basic(officeKey, officeSecret)).wantError(400, "invalid_request")
 	b.post("/introspect", url.Values{}, "Authorization", basic(officeKey, officeSecret)).wantError(400, "invalid_request")
+}
+
+// I2, I3: every kind of token that is dead, or nobody's, or another's gets the same answer to the last byte and header.
+func TestDeadTokensLookTheSame(t *testing.T) {
+	t.Parallel()
+	s := start(t, "main.yaml", nil)
+	b := s.browser(t)
+	ask1, ask2 := ask(), ask(scopes("notes:pages.read"), func(q *request) { q.resource = notes })
+	mine, foreign, confidential := b.tokens(ask1), b.tokens(ask2), s.browser(t).tokens(ask(web))
+	revoked, replayed, disconnected := b.tokens(ask1), b.code(ask1), s.browser(t)
+	b.post("/revoke", url.Values{"client_id": {"cli"}, "token": {revoked.text("access_token")}}).want(200)
+	spent := b.post("/token", ask1.redemption(replayed)).want(200)
+	b.post("/token", ask1.redemption(replayed)).wantError(400, "invalid_grant")
+	gone := disconnected.tokens(ask(by("bob")))
+	account := disconnected.get("/ui/account").want(200)
+	disconnected.post(revokePath.FindStringSubmatch(account.body)[1], url.Values{"form_token": {account.field("form_token")}}).want(303)
+	type look struct{ key, secret, token string }
+	want := ""
+	for name, l := range map[string]look{
+		"I3 garbage":                   {officeKey, officeSecret, "garbage"},
+		"I3 revoked":                   {officeKey, officeSecret, revoked.text("access_token")},
+		"I3 of a code that was reused": {officeKey, officeSecret, spent.text("access_token")},
+		"I3 of an ended grant":         {officeKey, officeSecret, gone.text("access_token")},
+		"I4 a refresh token":           {officeKey, officeSecret, mine.text("refresh_token")},
+		"I2 office asks for notes'":    {officeKey, officeSecret, foreign.text("access_token")},
+		"I2 notes asks for office's":   {"notes", notesSecret, mine.text("access_token")},
+		"I2 notes for a confidential":  {"notes", notesSecret, confidential.text("access_token")},
+		"I3 an authorization code":     {officeKey, officeSecret, b.code(ask1)},
+		"I3 its own secret":            {officeKey, officeSecret, officeSecret},
+	} {
+		a := b.post("/introspect", url.Values{"token": {l.token}}, "Authorization", basic(l.key, l.secret))
+		a.header.Del("Date")
+		a.header.Del("X-Request-Id")
+		got := fmt.Sprint(a.status, a.header, a.body)
+		if want == "" {
+			want = got
+		}
+		if got != want || a.status != 200 || a.body != `{"active":false}` {
+			t.Errorf("%s:\n%s\nanother one:\n%s", name, got, want)
+		}
+	}
+	for _, l := range []look{{officeKey, officeSecret, mine.text("access_token")}, {"notes", notesSecret, foreign.text("access_token")}, {officeKey, officeSecret, confidential.text("access_token")}} {
+		if a := b.post("/introspect", url.Values{"token": {l.token}}, "Authorization", basic(l.key, l.secret)).want(200); a.text("active") != "true" {
+			t.Errorf("the control: %s", a.body)
+		}
+	}
 }
 
 // flip changes one character of a token; a negative place counts from its end.
@@ -95,17 +143,24 @@ func TestRevocation(t *testing.T) {
 	access, refresh := tokens.text("access_token"), tokens.text("refresh_token")
 	revoke := func(form url.Values, header ...string) *answer { return b.post("/revoke", form, header...) }
 
+	post := []string{"Authorization", basic("web", webSecret)}
 	for name, a := range map[string]*answer{
-		"unknown token":                  revoke(url.Values{"client_id": {"cli"}, "token": {"garbage"}}),
-		"I6 another client's access":     revoke(url.Values{"client_id": {"cli-two"}, "token": {access}}),
-		"I6 another client's refresh":    revoke(url.Values{"client_id": {"cli-two"}, "token": {refresh}}),
-		"I6 a confidential other client": revoke(url.Values{"token": {refresh}}, "Authorization", basic("web", webSecret)),
-		"a changed token":                revoke(url.Values{"client_id": {"cli"}, "token": {flip(refresh, 3)}}),
+		"unknown token":                   revoke(url.Values{"client_id": {"cli"}, "token": {"garbage"}}),
+		"I6 another client's access":      revoke(url.Values{"client_id": {"cli-two"}, "token": {access}}),
+		"I6 another client's refresh":     revoke(url.Values{"client_id": {"cli-two"}, "token": {refresh}}),
+		"I6 with the hint":                revoke(url.Values{"client_id": {"cli-two"}, "token": {refresh}, "token_type_hint": {"refresh_token"}}),
+		"I6 with the wrong hint":          revoke(url.Values{"client_id": {"cli-two"}, "token": {access}, "token_type_hint": {"refresh_token"}}),
+		"I6 a confidential other client":  revoke(url.Values{"token": {refresh}}, post...),
+		"I6 a confidential other, access": revoke(url.Values{"token": {access}}, post...),
+		"I6 a posting client":             revoke(url.Values{"token": {refresh}, "client_id": {"web-post"}, "client_secret": {postSecret}}),
+		"a changed token":                 revoke(url.Values{"client_id": {"cli"}, "token": {flip(refresh, 3)}}),
 	} {
 		if a.status != 200 || a.body != "" {
 			t.Errorf("%s: %d %q, want 200 with nothing", name, a.status, a.body)
 		}
 	}
+	revoke(url.Values{"token": {access}}, "Authorization", basic(officeKey, officeSecret)).wantError(401, "invalid_client") // I6: nor the resource server
+	revoke(url.Values{"client_id": {"web"}, "token": {refresh}}).wantError(401, "invalid_client")
 	revoke(url.Values{"token": {refresh}}).wantError(401, "invalid_client")
 	revoke(url.Values{"token": {refresh}}, "Authorization", basic("web", "wrong")).wantError(401, "invalid_client")
 	revoke(url.Values{"client_id": {"cli"}}).wantError(400, "invalid_request")
