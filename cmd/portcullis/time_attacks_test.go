@@ -156,14 +156,5 @@ func (c *clock) introspection(token string) string {
 func (c *clock) decision(token string) string {
 	c.t.Helper()
 	body := `{"action":{"name":"tools/call"},"resource":{"type":"tool","id":"notes"},"context":{"access_token":"` + token + `"}}`
-	request, err := http.NewRequest(http.MethodPost, timeIssuer+"/access/v1/evaluation", strings.NewReader(body))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	request.RemoteAddr = "127.0.0.1:40000"
-	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Authorization", "Bearer a resource secret")
-	a := newAnswer()
-	c.parts.public.ServeHTTP(a, request)
-	return a.body.String()
+	return c.send(http.MethodPost, "/access/v1/evaluation", body, "Content-Type", "application/json", "Authorization", "Bearer a resource secret").body.String()
 }
