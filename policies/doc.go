@@ -7,7 +7,8 @@
 //     data.config of the author's data files, input_schemas.go reads the schemas.
 //   - check.go holds the author's packages to a short list of package and rule names. Rego would ignore a misspelled
 //     rule, and a deny rule that is ignored allows.
-//   - capabilities.go removes the built-ins that reach outside, cannot be repeated, or ignore the deadline.
+//   - capabilities.go removes the built-ins that reach outside, cannot be repeated, or ignore the deadline;
+//     bounds.go refuses calls of the others that would make or compare too much.
 //   - load.go compiles everything at once against the input schemas (schemas/), builds the data documents
 //     (catalogue.go) and prepares one query per router: that is a generation, and it never changes.
 //   - runner.go runs *_test packages; a directory whose own tests fail is not activated.

@@ -91,6 +91,7 @@ type program struct {
 // parse reads all files of a source and checks the author's modules. The program is usable even with problems of
 // names and forms, so that they can be reported together with those of the compiler; nil means that it is not.
 func (s source) parse() (*program, []Problem, error) {
+	boundBuiltins()
 	schemas, err := schemaDocuments(s.shipped)
 	if err != nil {
 		return nil, nil, fmt.Errorf("policies: %w", err)
