@@ -42,6 +42,6 @@ prepare_judge() {
 		(cd "$repository" && CGO_ENABLED=0 go build -o "$TESTED_PORTCULLIS" ./cmd/portcullis) || give_up "the program does not build"
 	fi
 	export JUDGES_ARTIFACTS="$repository/tests/artifacts"
-	export JUDGES_POLICIES="$repository/tests/testdata/policies"
+	export JUDGES_TESTDATA="$repository/tests/testdata"
 	mkdir -p "$JUDGES_ARTIFACTS"
 }

@@ -27,6 +27,12 @@ export function passwordHash(password) {
 	return made.stdout.trim();
 }
 
+// addUser adds a person to a running server.
+export function addUser(server, name, password) {
+	const added = spawnSync(binary, ["user", "add", name, "--config", server.file], { input: password + "\n", encoding: "utf8" });
+	if (added.status !== 0) throw new Error(`user add: ${added.stderr}`);
+}
+
 // run starts a command of the program; output collects both streams.
 export function run(...args) {
 	const child = spawn(binary, args, { stdio: ["ignore", "pipe", "pipe"] });
@@ -69,5 +75,5 @@ export async function serve(config) {
 		return code;
 	};
 	await until("metadata", program, () => fetch(`${issuer}/.well-known/oauth-authorization-server`).then((r) => r.ok || undefined, () => undefined));
-	return Object.assign(program, { issuer, folder });
+	return Object.assign(program, { issuer, folder, file });
 }

@@ -3,13 +3,15 @@
 import assert from "node:assert/strict";
 import { check, conclude } from "../result.mjs";
 import { accounts } from "./account.mjs";
-import { attacks } from "./attacks.mjs";
 import { consents } from "./consent.mjs";
+import { forgeries } from "./forgery.mjs";
+import { strangers } from "./strangers.mjs";
 import { browser, callback, portcullis } from "./world.mjs";
 
 const first = await consents();
 await accounts(first);
-await attacks();
+await strangers();
+await forgeries();
 
 await browser.close();
 callback.close();
