@@ -5,12 +5,14 @@ import { check, conclude } from "../result.mjs";
 import { accounts } from "./account.mjs";
 import { consents } from "./consent.mjs";
 import { forgeries } from "./forgery.mjs";
+import { redirects } from "./redirects.mjs";
 import { strangers } from "./strangers.mjs";
 import { browser, callback, portcullis } from "./world.mjs";
 
 const first = await consents();
 await accounts(first);
 await strangers();
+await redirects();
 await forgeries();
 
 await browser.close();
