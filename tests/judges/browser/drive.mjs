@@ -5,6 +5,7 @@ import { check, conclude } from "../result.mjs";
 import { accounts } from "./account.mjs";
 import { consents } from "./consent.mjs";
 import { forgeries } from "./forgery.mjs";
+import { keyboards } from "./keyboard.mjs";
 import { redirects } from "./redirects.mjs";
 import { strangers } from "./strangers.mjs";
 import { browser, callback, portcullis } from "./world.mjs";
@@ -12,6 +13,7 @@ import { browser, callback, portcullis } from "./world.mjs";
 const first = await consents();
 await accounts(first);
 await strangers();
+await keyboards();
 await redirects();
 await forgeries();
 
