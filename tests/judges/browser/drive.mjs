@@ -6,6 +6,7 @@ import { accounts } from "./account.mjs";
 import { consents } from "./consent.mjs";
 import { forgeries } from "./forgery.mjs";
 import { keyboards } from "./keyboard.mjs";
+import { clientNames } from "./names.mjs";
 import { redirects } from "./redirects.mjs";
 import { strangers } from "./strangers.mjs";
 import { browser, callback, portcullis } from "./world.mjs";
@@ -15,6 +16,7 @@ await accounts(first);
 await strangers();
 await keyboards();
 await redirects();
+await clientNames();
 await forgeries();
 
 await browser.close();
