@@ -7,6 +7,7 @@ import { consents } from "./consent.mjs";
 import { forgeries } from "./forgery.mjs";
 import { keyboards } from "./keyboard.mjs";
 import { clientNames } from "./names.mjs";
+import { otherPages } from "./pages.mjs";
 import { redirects } from "./redirects.mjs";
 import { strangers } from "./strangers.mjs";
 import { browser, callback, portcullis } from "./world.mjs";
@@ -18,6 +19,7 @@ await keyboards();
 await redirects();
 await clientNames();
 await forgeries();
+await otherPages(); // last: it changes a password
 
 await browser.close();
 callback.close();
