@@ -29,16 +29,22 @@ func (e *Engine) GrantScopes(_ context.Context, r oauth.ScopeRequest) (oauth.Sco
 	}
 	e.logShapes(g, kindScopes, r.ID, d.Reasons)
 	d.ID, d.Revision = r.ID, g.revision
-	d.Granted = d.Granted.Meet(r.Requested) // nothing that was not asked for
-	switch {
-	case d.Allow && len(d.Reasons) == 0:
+	clampGrant(&d, r.Requested)
+	if d.Allow {
 		d.Rules = answer.fired.of("grant", "deny_scope", "require_consent", "require_authn", "token_ttl_seconds", "refresh")
-	default:
-		d.Allow, d.Granted = false, nil
+	} else {
 		d.Rules = answer.fired.of("deny", "end_grant")
 	}
 	d.Record = e.keep(g, kindScopes, r.ID, r.Context.Time, write, answer, grantOutcome(d, r))
 	return d, nil
+}
+
+// clampGrant holds what Rego must not break: nothing is granted that was not asked for, and nothing beside a reason against it.
+func clampGrant(d *oauth.ScopeDecision, requested oauth.Scopes) {
+	d.Granted = d.Granted.Meet(requested)
+	if d.Allow = d.Allow && len(d.Reasons) == 0; !d.Allow {
+		d.Granted = nil
+	}
 }
 
 // Admit implements oauth.ClientPolicy. It never returns an error, see GrantScopes.

@@ -283,7 +283,17 @@ func load(ctx context.Context, s source, found []Problem, remember int) (*genera
 	if err := report.failure(); err != nil {
 		return nil, err
 	}
-	g := &generation{revision: s.revision, files: len(s.author), tests: report.Passed, catalogue: s.catalogue, places: p.places}
+	g, err := p.generation(ctx, s, compiler, remember)
+	if err != nil {
+		return nil, err
+	}
+	g.tests = report.Passed
+	return g, nil
+}
+
+// generation prepares everything that a compiled program is asked.
+func (p *program) generation(ctx context.Context, s source, compiler *ast.Compiler, remember int) (g *generation, err error) {
+	g = &generation{revision: s.revision, files: len(s.author), catalogue: s.catalogue, places: p.places}
 	g.recordsND = slices.ContainsFunc(compiler.Required.Builtins, func(b *ast.Builtin) bool { return slices.Contains(recordedBuiltins(), b.Name) })
 	if g.queries, err = p.prepare(ctx, compiler); err != nil {
 		return nil, err
