@@ -14,7 +14,7 @@ import (
 
 // A maskNode says what a record holds of one place in the input. A nil node, and one that says nothing, keeps what is there.
 type maskNode struct {
-	path     string // such as /tool/arguments
+	path     string // such as /tool/arguments, each part escaped
 	digest   bool   // type and keyed digest instead of the value
 	members  bool   // the same for each member of this object
 	removed  bool
@@ -36,7 +36,7 @@ func (n *maskNode) at(path []string) *maskNode {
 	for _, name := range path {
 		next := n.children[name]
 		if next == nil {
-			next = &maskNode{path: n.path + "/" + name}
+			next = &maskNode{path: n.path + "/" + url.PathEscape(name)}
 			if n.children == nil {
 				n.children = map[string]*maskNode{}
 			}
