@@ -150,6 +150,9 @@ func (e *Engine) keep(g *generation, k kind, id string, at time.Time, write func
 	return &oauth.DecisionRecord{ID: id, Time: at, Kind: string(k), Revision: g.revision, Document: document}
 }
 
+// withheldRequest is why there is no input when the policies were not asked at all.
+const withheldRequest = "the request could not be turned into an input"
+
 // document writes the record with its input. A nil tree withholds the input.
 func (r *record) document(write func(*object) error, masks *maskNode, d *digests) ([]byte, error) {
 	p := page{digests: d}
@@ -163,7 +166,7 @@ func (r *record) document(write func(*object) error, masks *maskNode, d *digests
 		o := p.document(masks)
 		switch err := write(&o); {
 		case err != nil:
-			p, r.Withheld = page{}, "the request could not be turned into an input"
+			p, r.Withheld = page{}, withheldRequest
 		case len(p.out) > maxRecorded:
 			p, r.Withheld = page{}, "the input is larger than "+strconv.Itoa(maxRecorded)+" bytes"
 		}
