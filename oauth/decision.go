@@ -340,6 +340,7 @@ func (c *call) missingScopes(ctx context.Context, d Decision) {
 	probe := ScopeRequest{Stage: StageProbe, GrantType: "authorization_code", Subject: c.e.Subject, Client: c.e.Client, Resource: c.e.Caller,
 		Requested: d.MissingScopes, Authn: c.e.Token.Authn, Granted: c.e.Token.Scopes, Consented: c.e.Token.Scopes}
 	granted, err := c.d.gate.grantScopes(ctx, probe, d.MissingScopes)
+	c.event.Detail["probe"] = granted.Decision.ID
 	c.kept = append(c.kept, saved(granted.Decision.Record)...)
 	if err != nil || len(granted.Scopes.Missing(d.MissingScopes)) > 0 {
 		c.deny("scope_not_available", "The call needs a permission that this application cannot obtain.")
