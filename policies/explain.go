@@ -48,7 +48,7 @@ type Explanation struct {
 type Seen struct {
 	Path   string `json:"path"`             // such as input.tool.name
 	Value  string `json:"value,omitempty"`  // JSON; absent if it is not in the record
-	Hidden string `json:"hidden,omitempty"` // why: masked, removed or replaced, and its type if known
+	Hidden string `json:"hidden,omitempty"` // why, with its type if known: number, masked; removed; replaced
 }
 
 // Rule is an exported rule of a package, and where it stood at the revision.
@@ -151,11 +151,7 @@ func (x *explaining) read() {
 	} else if stage := r.text("stage"); stage != "" {
 		x.Action = stage
 	}
-	for _, f := range r.Fired {
-		x.Rules = append(x.Rules, x.rule(f))
-	}
-	slices.SortFunc(x.Rules, func(a, b Rule) int { return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line)) })
-	x.Rules = slices.CompactFunc(x.Rules, func(a, b Rule) bool { return a.File == b.File && a.Line == b.Line })
+	x.readRules()
 	if r.Withheld != "" {
 		x.cannotSay("What the policies saw is not in the record: %s.", r.Withheld)
 	}
@@ -165,6 +161,15 @@ func (x *explaining) read() {
 		x.Allowed = r.Result.Allow && (r.Kind != kindScopes || len(r.effective(r.Result)) > 0)
 		x.Reason = outcomeWord(r.Result)
 	}
+}
+
+// readRules lists the rules that fired.
+func (x *explaining) readRules() {
+	for _, f := range x.r.Fired {
+		x.Rules = append(x.Rules, x.rule(f))
+	}
+	slices.SortFunc(x.Rules, func(a, b Rule) int { return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line)) })
+	x.Rules = slices.CompactFunc(x.Rules, func(a, b Rule) bool { return a.File == b.File && a.Line == b.Line })
 }
 
 // outcomeWord is an outcome as one machine word.
@@ -186,7 +191,7 @@ func outcomeWord(o outcome) string {
 func (x *explaining) look(path inputPath, v any) {
 	if i := slices.IndexFunc(x.r.hidden, func(h hiddenPlace) bool { return slices.Equal(h.path, path) }); i >= 0 {
 		h := x.r.hidden[i]
-		x.Saw = append(x.Saw, Seen{Path: path.String(), Hidden: strings.TrimSpace(h.kind + " " + h.why)})
+		x.Saw = append(x.Saw, Seen{Path: path.String(), Hidden: strings.TrimPrefix(h.kind+", "+h.why, ", ")})
 		return
 	}
 	object, ok := v.(map[string]any)

@@ -115,6 +115,7 @@ func (x *explaining) explainProbe() {
 	if x.past != nil && x.past.revision == r.Revision {
 		p.past = x.past
 	}
+	p.readRules()
 	p.enact()
 	p.explainGrant()
 	x.Changes, x.Unknown = append(x.Changes, p.Changes...), append(x.Unknown, p.Unknown...)
@@ -124,6 +125,11 @@ func (x *explaining) explainProbe() {
 func (x *explaining) explainGrant() {
 	o, r := x.r.Result, x.r
 	x.Granted = r.effective(o)
+	if x.Reason == "user_denied" {
+		x.change(ChangeConsent, "the person refused on the consent page; they must allow %s there", x.Granted).Scopes = x.Granted
+		x.Granted = nil
+		return
+	}
 	for _, d := range o.Denied {
 		x.Withheld = append(x.Withheld, ScopeRefused(d))
 	}

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/spf13/cobra"
+
+	"portcullis/oauth"
+	"portcullis/policies"
+	"portcullis/storage"
+)
+
+func (a *app) policyExplainCommand() *cobra.Command {
+	var trace bool
+	c := &cobra.Command{Use: "explain EVALUATION_ID", Short: "Say why a decision is what it is, and what would have to change", Args: args(cobra.ExactArgs(1)),
+		RunE: func(c *cobra.Command, given []string) error { return a.policyExplain(c.Context(), given[0], trace) }}
+	c.Flags().BoolVar(&trace, "trace", false, "what the rules did, step by step")
+	a.outputFlag(c)
+	return c
+}
+
+func (a *app) policyExplain(ctx context.Context, id string, trace bool) (err error) {
+	reader, err := a.reader(ctx, false)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, reader.Close()) }()
+	x, err := explanation(ctx, reader, id, trace)
+	if err != nil {
+		return err
+	}
+	if a.output == "json" {
+		return json.NewEncoder(a.stdout).Encode(x)
+	}
+	_, err = fmt.Fprint(a.stdout, explained(x))
+	return err
+}
+
+// explanation collects what the database knows of a decision.
+func explanation(ctx context.Context, reader *storage.Reader, id string, trace bool) (*policies.Explanation, error) {
+	q := policies.ExplainRequest{ID: id, Trace: trace}
+	var err error
+	if q.Record, err = absent(reader.Decision(ctx, id)); err != nil {
+		return nil, err
+	}
+	if q.Event, err = absent(reader.Audit().DecisionEvent(ctx, id)); err != nil {
+		return nil, err
+	}
+	if q.Record == nil && q.Event == nil {
+		return nil, fmt.Errorf("there is no decision %s: neither among the records nor in the audit. The id is evaluation_id in an answer and id in portcullis audit tail", printable(id))
+	}
+	if q.Event != nil && q.Event.Detail["probe"] != "" {
+		if q.Probe, err = absent(reader.Decision(ctx, q.Event.Detail["probe"])); err != nil {
+			return nil, err
+		}
+	}
+	if q.Record != nil {
+		if q.Policies, err = absent(reader.PolicyGeneration(ctx, q.Record.Revision)); err != nil {
+			return nil, err
+		}
+	}
+	return policies.Explain(ctx, q)
+}
+
+// absent makes nil of what is not found.
+func absent[T any](found *T, err error) (*T, error) {
+	if errors.Is(err, oauth.ErrNotFound) {
+		return nil, nil
+	}
+	return found, err
+}
+
+// sheet writes lines of at most lineWidth columns.
+type sheet struct{ strings.Builder }
+
+// onScreen keeps text from outside from moving the cursor or turning the line round.
+func onScreen(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '\uFFFD'
+	}, text)
+}
+
+// item writes a text behind a mark; its further lines stand below the first.
+func (s *sheet) item(indent int, mark, text string) {
+	mark = onScreen(mark)
+	for i, line := range wrap(onScreen(text), lineWidth-indent-len(mark)) {
+		if i > 0 {
+			mark = strings.Repeat(" ", len(mark))
+		}
+		fmt.Fprintf(s, "%*s%s%s\n", indent, "", mark, line)
+	}
+}
+
+// code writes lines as they are, cut at the width.
+func (s *sheet) code(indent int, lines []string) {
+	for _, line := range lines {
+		text := []rune(onScreen(strings.ReplaceAll(line, "\t", "    ")))
+		if limit := lineWidth - indent; len(text) > limit {
+			text = append(text[:limit-1], '…')
+		}
+		fmt.Fprintf(s, "%*s%s\n", indent, "", string(text))
+	}
+}
+
+func (s *sheet) title(text string) { fmt.Fprintf(s, "\n%s\n", text) }
+
+// explained is an explanation for people.
+func explained(x *policies.Explanation) string {
+	var s sheet
+	verdict := "denied"
+	if x.Allowed {
+		verdict = "allowed"
+	}
+	if x.Reason != "" && x.Reason != verdict {
+		verdict += ": " + x.Reason
+	}
+	s.item(0, "", x.ID+"  "+verdict)
+	for _, pair := range [][2]string{{"when", x.Time.Format(time.DateTime) + " UTC"}, {"what", x.Action}, {"server", x.Server}, {"who", x.Subject}, {"client", x.Client},
+		{"policies", x.Revision}, {"granted", x.Granted.String()}} {
+		if pair[1] != "" {
+			s.item(2, fmt.Sprintf("%-10s", pair[0]), pair[1])
+		}
+	}
+	for _, w := range x.Withheld {
+		s.item(2, "withheld  ", w.Scope+" ("+w.Code+")")
+	}
+	s.changes(x)
+	s.rules(x)
+	s.saw(x)
+	s.trace(x)
+	if len(x.Unknown) > 0 {
+		s.title("What cannot be said:")
+		for _, u := range x.Unknown {
+			s.item(2, "- ", u)
+		}
+	}
+	return s.String()
+}
+
+func (s *sheet) changes(x *policies.Explanation) {
+	switch {
+	case len(x.Changes) == 0:
+		return
+	case len(x.Granted) > 0:
+		s.title("For the rest to be granted:")
+	case len(x.Changes) == 1:
+		s.title("To be allowed, this must change, and nothing else:")
+	default:
+		s.title("To be allowed, all of this must change, and nothing else:")
+	}
+	for i, c := range x.Changes {
+		s.item(2, fmt.Sprintf("%d. ", i+1), c.Text)
+		if c.Rule != nil {
+			s.code(7, c.Rule.Source)
+		}
+		for _, near := range c.Near {
+			s.item(5, "- ", fmt.Sprintf("%s did not hold: it stopped at %s", near.Label, near.Stopped))
+		}
+	}
+}
+
+func (s *sheet) rules(x *policies.Explanation) {
+	if len(x.Rules) == 0 {
+		return
+	}
+	s.title("Rules that fired:")
+	width := 0
+	for _, r := range x.Rules {
+		width = max(width, min(len(r.Label), 40))
+	}
+	for _, r := range x.Rules {
+		s.item(2, fmt.Sprintf("%-17s  %-*s  ", r.Export, width, r.Label), fmt.Sprintf("%s:%d", r.File, r.Line))
+	}
+}
+
+func (s *sheet) saw(x *policies.Explanation) {
+	if len(x.Saw) == 0 {
+		return
+	}
+	s.title("What the policies saw:")
+	width := 0
+	for _, v := range x.Saw {
+		width = max(width, min(len(v.Path), 40))
+	}
+	for _, v := range x.Saw {
+		value := v.Value
+		if v.Hidden != "" {
+			value = "(" + v.Hidden + ")"
+		}
+		s.item(2, fmt.Sprintf("%-*s  ", width, v.Path), value)
+	}
+}
+
+func (s *sheet) trace(x *policies.Explanation) {
+	if len(x.Trace) == 0 {
+		return
+	}
+	s.title("What the rules did:")
+	width := 0
+	for _, l := range x.Trace {
+		width = max(width, len(l.File)+5)
+	}
+	for _, l := range x.Trace {
+		var values []string
+		for _, name := range slices.Sorted(maps.Keys(l.Values)) {
+			values = append(values, name+" = "+l.Values[name])
+		}
+		text := l.Text
+		if len(values) > 0 {
+			text += "   where " + strings.Join(values, ", ")
+		}
+		s.item(2, fmt.Sprintf("%-4s  %-*s  ", l.Event, min(width, 40), fmt.Sprintf("%s:%d", l.File, l.Line)), text)
+	}
+}
