@@ -80,16 +80,16 @@ func (g *generation) run(query rego.PreparedEvalQuery, input ast.Value, at time.
 	case len(rs) != 1 || value == nil:
 		return result{err: errors.New("the decision is undefined")}
 	}
-	return g.finish(value, &tracker, nd)
+	return finish(value, g.firedRules(&tracker), nd)
 }
 
-// finish bounds an answer and finds the rules that fired for it.
-func (g *generation) finish(value ast.Value, tracker *topdown.EvaluatedRuleTracker, nd builtins.NDBCache) result {
+// finish bounds an answer.
+func finish(value ast.Value, rules fired, nd builtins.NDBCache) result {
 	size := sizeOf(value, maxResult)
 	if size > maxResult {
 		return result{err: fmt.Errorf("the result is larger than %d bytes", maxResult)}
 	}
-	return result{value: value, size: size, fired: g.firedRules(tracker), nd: recordable(nd)}
+	return result{value: value, size: size, fired: rules, nd: recordable(nd)}
 }
 
 // sizeOf adds up the text of a value and stops above the limit.
@@ -129,17 +129,23 @@ func withoutValues(err error) error {
 func (g *generation) firedRules(tracker *topdown.EvaluatedRuleTracker) fired {
 	f := make(fired, 0, len(tracker.Labels))
 	for _, labels := range tracker.Labels {
-		place, ok := labels[labelPlace].(string)
-		rule, named := labels[labelRule].(string)
-		i, err := strconv.Atoi(place)
-		if !ok || !named || err != nil || i >= len(g.places) {
+		place, rule, ok := placeOf(labels)
+		if !ok || place >= len(g.places) {
 			continue
 		}
-		one := g.places[i]
+		one := g.places[place]
 		one.Rule = rule
 		f = append(f, one)
 	}
 	return f
+}
+
+// placeOf reads the labels of an exported rule.
+func placeOf(labels map[string]any) (place int, rule string, ok bool) {
+	text, placed := labels[labelPlace].(string)
+	rule, named := labels[labelRule].(string)
+	place, err := strconv.Atoi(text)
+	return place, rule, placed && named && err == nil
 }
 
 // recordedBuiltins are the non-deterministic built-ins whose results are recorded. That of a JWT follows from its operands and

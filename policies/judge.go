@@ -21,6 +21,8 @@ type judge struct {
 	store    storage.Store
 	reading  storage.Transaction // of all evaluations: nobody ever writes to the store
 	asks     []asked
+	rules    []firedRule // by place, with their labels
+	seen     *witnesses
 }
 
 // asked is one exported rule of one package.
@@ -50,8 +52,15 @@ func (d definitions) asks() []asked {
 }
 
 // newJudge prepares the queries for the packages that there are.
-func (p *program) newJudge(ctx context.Context, c *ast.Compiler) (*judge, error) {
-	j := &judge{compiler: c, store: p.store(), asks: p.exports()[kindTools].asks()}
+func (p *program) newJudge(ctx context.Context) (*judge, error) {
+	c, labels, problems := p.instrument()
+	if len(problems) > 0 {
+		return nil, loadError(problems)
+	}
+	j := &judge{compiler: c, store: p.store(), asks: p.exports()[kindTools].asks(), rules: slices.Clone(p.places), seen: newWitnesses()}
+	for place, label := range labels {
+		j.rules[place].Rule = label
+	}
 	var err error
 	if j.reading, err = j.store.NewTransaction(ctx); err != nil {
 		return nil, fmt.Errorf("policies: read the data documents: %w", err)
@@ -61,16 +70,17 @@ func (p *program) newJudge(ctx context.Context, c *ast.Compiler) (*judge, error)
 
 // run evaluates every exported rule, as the router does, so that whatever fails anywhere denies.
 func (j *judge) run(g *generation, input ast.Value, at time.Time, cancel topdown.Cancel) result {
-	var tracker topdown.EvaluatedRuleTracker
 	var nd builtins.NDBCache
 	if g.recordsND {
 		nd = builtins.NDBCache{}
 	}
+	seen := j.seen.begin()
+	defer j.seen.end(seen)
 	document, cache := ast.NewTerm(input), topdown.NewVirtualCache()
 	values := make([]ast.Value, len(j.asks))
 	for i, a := range j.asks {
 		q := topdown.NewQuery(a.query).WithCompiler(j.compiler).WithStore(j.store).WithTransaction(j.reading).WithInput(document).WithTime(at).
-			WithCancel(cancel).WithStrictBuiltinErrors(true).WithMetrics(metrics.NoOp()).WithVirtualCache(cache).WithEvaluatedRuleTracker(&tracker)
+			WithCancel(cancel).WithStrictBuiltinErrors(true).WithMetrics(metrics.NoOp()).WithVirtualCache(cache).WithBuiltins(seen.builtins)
 		if nd != nil {
 			q = q.WithNDBuiltinCache(nd)
 		}
@@ -86,7 +96,11 @@ func (j *judge) run(g *generation, input ast.Value, at time.Time, cancel topdown
 	if err != nil {
 		return result{err: err}
 	}
-	return g.finish(value, &tracker, nd)
+	rules := make(fired, len(seen.places))
+	for i, place := range seen.places {
+		rules[i] = j.rules[place]
+	}
+	return finish(value, rules, nd)
 }
 
 // combineTools is mcp.authz.tools.judgement. A nil value is an undefined rule.

@@ -298,7 +298,7 @@ func (p *program) generation(ctx context.Context, s source, compiler *ast.Compil
 	if g.queries, err = p.prepare(ctx, compiler); err != nil {
 		return nil, err
 	}
-	if g.judge, err = p.newJudge(ctx, compiler); err != nil {
+	if g.judge, err = p.newJudge(ctx); err != nil {
 		return nil, err
 	}
 	if g.masks, err = p.prepareMasks(ctx, compiler); err != nil {
