@@ -59,6 +59,15 @@ func (p *program) cacheabilityOf(c *ast.Compiler) []Cacheability {
 	return list
 }
 
+// wantsOf are the inputs that the rules of each router can read.
+func wantsOf(list []Cacheability) map[kind]*inputTree {
+	wants := map[kind]*inputTree{}
+	for _, entry := range list {
+		wants[kind(entry.Kind)] = treeOf(entry.paths)
+	}
+	return wants
+}
+
 // memoriesFor makes an empty memory for every router whose answers can be remembered.
 func memoriesFor(list []Cacheability, limit int) map[kind]*memory {
 	memories := map[kind]*memory{}
@@ -172,7 +181,7 @@ func ask[D any](e *Engine, g *generation, q question[D], at time.Time, write fun
 		e.cache.misses.Add(1)
 	}
 	var none D
-	input := e.words.object(12)
+	input := e.words.wanted(g.wants[q.kind])
 	if err := write(&input); err != nil {
 		return none, result{}, err
 	}

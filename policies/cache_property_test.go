@@ -287,7 +287,7 @@ func firstDifference(t *testing.T, e *Engine, inputs [][]int, truth []oauth.Deci
 }
 
 // TestKeysHoldExactlyTheWantedPaths compares keys with the documents that an evaluation sees: two inputs have the same key
-// iff their documents have the same values at the wanted paths.
+// iff their documents have the same values at the wanted paths. A pruned document has them, too.
 func TestKeysHoldExactlyTheWantedPaths(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 7))
 	inputs := randomSettings(r, 300)
@@ -315,6 +315,13 @@ func TestKeysHoldExactlyTheWantedPaths(t *testing.T) {
 				t.Fatal("refused")
 			}
 			text := valuesAt(documentOf(t, w, write), paths)
+			pruned := w.wanted(m.tree)
+			if err := write(&pruned); err != nil {
+				t.Fatal(err)
+			}
+			if kept := valuesAt(pruned.value(), paths); kept != text {
+				t.Fatalf("%v: what is made for an evaluation has\n%swant\n%s", paths, kept, text)
+			}
 			if before, known := texts[key]; known && before != text {
 				t.Fatalf("%v: one key for\n%s\n%s", paths, before, text)
 			} else if known {

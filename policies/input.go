@@ -51,6 +51,9 @@ func (o *object) actors(actors []oauth.Actor) {
 		o.siftActors(actors)
 		return
 	}
+	if o.skips("actors") {
+		return
+	}
 	terms := make([]*ast.Term, len(actors))
 	for i, a := range actors {
 		actor := o.words.object(2)
@@ -185,7 +188,10 @@ func (o *object) tool(e oauth.Evaluation) error {
 }
 
 func (o *object) annotations(h [4]bool) {
-	if o.sieve == nil && o.page == nil {
+	switch {
+	case o.skips("annotations"):
+		return
+	case o.sieve == nil && o.page == nil:
 		o.set("annotations", o.words.hints[h])
 		return
 	}

@@ -61,8 +61,8 @@ func shapelessPolicy(r *rand.Rand, name string) string {
 	return b
 }
 
-// TestJudgeAnswersLikeTheRouter holds the judge against the router in Rego, over random packages, values of all shapes and policies
-// that fail: the same document, rules that fired, or error.
+// TestJudgeAnswersLikeTheRouter holds the judge, with what it gets of an input, against the router in Rego with all of it, over random
+// packages, values of all shapes and policies that fail: the same document, rules that fired, or error.
 func TestJudgeAnswersLikeTheRouter(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 9))
 	seen := map[string]int{}
@@ -86,8 +86,12 @@ func TestJudgeAnswersLikeTheRouter(t *testing.T) {
 			}
 			v.Token.Scopes = oauth.NewScopes([]string{"a:c", "m:*", "m:x", "tools:*", "tools:payments.transfer"}[r.IntN(5)])
 			input := documentOf(t, e.words, func(o *object) error { return o.toolCall(v) })
+			pruned := e.words.wanted(g.wants[kindTools])
+			if err := pruned.toolCall(v); err != nil {
+				t.Fatal(err)
+			}
 			want := g.run(g.queries[kindTools], input, v.Context.Time, topdown.NewCancel())
-			got := g.judge.run(g, input, v.Context.Time, topdown.NewCancel())
+			got := g.judge.run(g, pruned.value(), v.Context.Time, topdown.NewCancel())
 			if difference := differ(got, want); difference != "" {
 				t.Fatalf("%s\ninput %v\npolicies:\n%s", difference, input, strings.Join(slices.Collect(maps.Values(files)), "\n"))
 			}
@@ -145,4 +149,24 @@ func summary(r result) string {
 		return "ttl"
 	}
 	return "allowed"
+}
+
+// TestBoundsHoldForWhatNobodyReads: an input is refused for a value out of bounds, also where no rule looks.
+func TestBoundsHoldForWhatNobodyReads(t *testing.T) {
+	deep := map[string]any{}
+	for range maxDepth + 2 {
+		deep = map[string]any{"deeper": deep}
+	}
+	reading := map[string]string{"nothing": "", "a neighbour": "deny contains \"x\" if input.tool.arguments.other == 1\n", "the value": "deny contains \"x\" if input.tool.arguments.v == 1\n"}
+	for what, rule := range reading {
+		e := engineFrom(t, Config{Dir: dirWith(t, map[string]string{"a.rego": payments + "allow if input.tool.name == \"transfer\"\n\n" + rule}), Cache: -1, Catalogue: []*oauth.Resource{demoResource()}})
+		for value, want := range map[any]string{json.Number("5"): "allow", json.Number("1e9999"): codePolicyError, 5: codePolicyError} {
+			if got := word(decide(t, e, call("transfer", map[string]any{"v": value}, "tools:payments.transfer"))); got != want {
+				t.Errorf("rules that read %s, %v: %s, want %s", what, value, got, want)
+			}
+		}
+		if got := word(decide(t, e, call("transfer", deep, "tools:payments.transfer"))); got != codePolicyError {
+			t.Errorf("rules that read %s, nested values: %s", what, got)
+		}
+	}
 }

@@ -22,8 +22,9 @@ type generation struct {
 	activated time.Time
 	queries   map[kind]rego.PreparedEvalQuery
 	judge     *judge
-	files     int // of the author's directory
-	tests     int // that passed before it was activated
+	wants     map[kind]*inputTree // what the rules can read of the inputs
+	files     int                 // of the author's directory
+	tests     int                 // that passed before it was activated
 
 	cacheability []Cacheability
 	memories     map[kind]*memory // of the routers whose answers can be remembered
@@ -305,7 +306,7 @@ func (p *program) generation(ctx context.Context, s source, compiler *ast.Compil
 		return nil, err
 	}
 	g.cacheability = p.cacheabilityOf(compiler)
-	g.memories = memoriesFor(g.cacheability, remember)
+	g.memories, g.wants = memoriesFor(g.cacheability, remember), wantsOf(g.cacheability)
 	if g.lister, err = p.newLister(ctx, compiler, remember); err != nil {
 		return nil, err
 	}

@@ -51,6 +51,11 @@ func (t *inputTree) takes(key string) bool {
 	return t != nil && (t.whole || t.below[key] != nil)
 }
 
+// takesWhole tells whether the member is looked at as a whole.
+func (t *inputTree) takesWhole(key string) bool {
+	return t != nil && (t.whole || t.below[key] != nil && t.below[key].whole)
+}
+
 // sieve collects the bytes of a key: for every wanted path whose value is there, the path's number and the value. Every
 // value begins with a tag, and texts with their length, so that different values never give the same bytes. Numbers
 // count as they are written: 1 and 1.0 are equal in Rego, but print differently.

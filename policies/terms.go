@@ -55,6 +55,12 @@ func (w *words) term(text string) *ast.Term {
 // object begins a document of about n members, for an evaluation.
 func (w *words) object(n int) object { return object{words: w, pairs: make([][2]*ast.Term, 0, n)} }
 
+// wanted begins a document for rules that can read no more than the paths of a tree. The rest is left out: making it costs more
+// than evaluating an ordinary rule.
+func (w *words) wanted(tree *inputTree) object {
+	return object{words: w, want: tree, pruned: !tree.whole, pairs: make([][2]*ast.Term, 0, 12)}
+}
+
 // object collects the members of one object. What is not known is left out: an absent fact makes a condition
 // fail, while null would compare (null < 0 is true in Rego). An object makes OPA terms; with a sieve it writes
 // the wanted ones of its members into a key (sieve.go), with a page all of them as JSON for a record (record_page.go). So
@@ -64,10 +70,11 @@ type object struct {
 	name  string // in its parent
 	pairs [][2]*ast.Term
 
-	sieve *sieve     // nil: make terms
-	want  *inputTree // what the sieve wants of this object; nil = nothing
-	from  int        // where this object begins in the bytes of the sieve or page, with its name,
-	begun int        // and without
+	sieve  *sieve     // nil: make terms
+	want   *inputTree // what the sieve, or a pruned document, wants of this object; nil = nothing
+	pruned bool       // make terms of what is wanted only
+	from   int        // where this object begins in the bytes of the sieve or page, with its name,
+	begun  int        // and without
 
 	page  *page     // nil: make terms or a key
 	masks *maskNode // what the page keeps back of this object; nil = nothing
@@ -78,10 +85,13 @@ func (o *object) set(key string, value *ast.Term) {
 	o.pairs = append(o.pairs, [2]*ast.Term{o.words.term(key), value})
 }
 
+// skips tells whether a document is made in which nobody looks at the member.
+func (o *object) skips(key string) bool { return o.pruned && !o.want.takes(key) }
+
 // text leaves "" out.
 func (o *object) text(key, value string) {
 	switch {
-	case value == "":
+	case value == "", o.skips(key):
 	case o.page != nil:
 		o.pageText(key, value)
 	case o.sieve == nil:
@@ -93,11 +103,13 @@ func (o *object) text(key, value string) {
 
 // list writes an empty list for nil: there are none, and that is known.
 func (o *object) list(key string, values []string) {
-	if o.page != nil {
+	switch {
+	case o.skips(key):
+		return
+	case o.page != nil:
 		o.pageList(key, values)
 		return
-	}
-	if o.sieve != nil {
+	case o.sieve != nil:
 		if o.taken(key) != nil {
 			o.sieve.texts(values)
 		}
@@ -119,6 +131,7 @@ func (o *object) listIfAny(key string, values []string) {
 
 func (o *object) bool(key string, value bool) {
 	switch {
+	case o.skips(key):
 	case o.page != nil:
 		o.pageValue(key, value)
 	case o.sieve == nil:
@@ -130,6 +143,7 @@ func (o *object) bool(key string, value bool) {
 
 func (o *object) number(key string, value int64) {
 	switch {
+	case o.skips(key):
 	case o.page != nil:
 		o.pageValue(key, value)
 	case o.sieve == nil:
@@ -164,12 +178,51 @@ func (o *object) free(key string, value map[string]any) error {
 		}
 		return nil
 	}
-	t, err := termOf(value, 0)
+	t, err := o.termOf(key, value)
 	if err != nil {
 		return fmt.Errorf("%s: %w", key, err)
 	}
-	o.set(key, t)
+	if t != nil {
+		o.set(key, t)
+	}
 	return nil
+}
+
+// termOf makes what is wanted of a value from outside, nil = nothing. What would be refused elsewhere in the value is refused all the
+// same.
+func (o *object) termOf(key string, value map[string]any) (*ast.Term, error) {
+	if !o.pruned || o.want.takesWhole(key) {
+		return termOf(value, 0)
+	}
+	if err := (&sieve{}).check(value, 0); err != nil || o.skips(key) {
+		return nil, err
+	}
+	return parts(value, o.want.below[key])
+}
+
+// parts is what a tree takes of an object.
+func parts(value map[string]any, tree *inputTree) (*ast.Term, error) {
+	pairs := make([][2]*ast.Term, 0, len(tree.keys))
+	for _, key := range tree.keys {
+		member, has := value[key]
+		if !has {
+			continue
+		}
+		var t *ast.Term
+		var err error
+		if next := tree.below[key]; next.whole {
+			t, err = termOf(member, 0)
+		} else if object, ok := member.(map[string]any); ok { // else there is nothing at the path
+			t, err = parts(object, next)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if t != nil {
+			pairs = append(pairs, [2]*ast.Term{ast.StringTerm(key), t})
+		}
+	}
+	return ast.ObjectTerm(pairs...), nil
 }
 
 // child begins an object of about n members in this one; close ends it.
@@ -180,12 +233,22 @@ func (o *object) child(key string, n int) object {
 	if o.sieve != nil {
 		return o.sieveChild(key)
 	}
-	return object{words: o.words, name: key, pairs: make([][2]*ast.Term, 0, n)}
+	child := object{words: o.words, name: key}
+	switch {
+	case o.skips(key):
+		child.pruned = true
+		return child
+	case o.pruned && !o.want.takesWhole(key):
+		child.pruned, child.want = true, o.want.below[key]
+		n = min(n, len(child.want.keys))
+	}
+	child.pairs = make([][2]*ast.Term, 0, n)
+	return child
 }
 
 // needs tells whether anybody looks at a member, where making its value takes time.
 func (o *object) needs(key string) bool {
-	return o.sieve == nil && !o.muted || o.want.takes(key)
+	return o.sieve == nil && !o.muted && !o.pruned || o.want.takes(key)
 }
 
 // close ends a child. An empty one is left out.
