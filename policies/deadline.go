@@ -30,6 +30,7 @@ func (e *Engine) guard(evaluation func() result, stop func()) result {
 				done <- result{err: errors.New("the evaluation panicked")}
 			}
 		}()
+		growStack()
 		done <- evaluation()
 	}()
 	timer := time.NewTimer(e.deadline)
@@ -53,6 +54,21 @@ func (e *Engine) guard(evaluation func() result, stop func()) result {
 	}()
 	return result{err: fmt.Errorf("the evaluation did not stop %s after its deadline and was abandoned", e.deadline)}
 }
+
+// stackRoom is what ordinary evaluations need of a stack, in bytes: OPA recurses deeply.
+const stackRoom = 64 << 10
+
+// growStack makes the stack of a new goroutine large at once, while there is nothing on it to copy. Growing step by step in the depth
+// of an evaluation took a third of its time.
+//
+//go:noinline
+func growStack() byte {
+	var room [stackRoom]byte
+	return touch(&room)
+}
+
+//go:noinline
+func touch(room *[stackRoom]byte) byte { return room[len(room)-1] }
 
 // takeSlot waits until a core is likely to be free. Without it a burst of calls would share the cores, and the
 // deadline of each would count the others' work.
