@@ -8,6 +8,7 @@ import (
 	"time"
 )
 
+// M1.
 func TestCheckClientIDURL(t *testing.T) {
 	for raw, good := range map[string]bool{
 		"https://claude.ai/oauth/claude-code-client-metadata": true,
@@ -168,6 +169,7 @@ func TestDigestCoversWhatAPersonAgreesTo(t *testing.T) {
 	}
 }
 
+// M1.
 func FuzzClientIDURL(f *testing.F) {
 	for _, seed := range []string{"https://client.example/c.json", "https://a@b/c", "https://a/%2e%2e/b", "https://[::1]:1/x", "https://a:443/c?x#"} {
 		f.Add(seed)

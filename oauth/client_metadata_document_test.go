@@ -523,6 +523,7 @@ func TestClientThatWasNeverUsedIsRegisteredAnew(t *testing.T) {
 	}
 }
 
+// M9.
 func TestStrangersCannotMakeManyFetches(t *testing.T) {
 	h := newDocumentHost(t, "")
 	limited := func(ip, url string) bool {

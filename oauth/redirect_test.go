@@ -255,6 +255,7 @@ func TestCheckRedirectURI(t *testing.T) {
 	}
 }
 
+// R2: what is taken is the registered address byte for byte, but for a loopback port.
 func FuzzProveRedirect(f *testing.F) {
 	registered := []string{"https://app.example/cb?x=1", "http://127.0.0.1/cb", "http://localhost:33418/", "http://[::1]/cb", "cursor://anysphere.cursor-mcp/cb"}
 	for _, seed := range append(registered, "http://127.0.0.1:5000/cb", "http://127.0.0.1:5000@evil/cb", "http://localhost:1/?", "https://app.example/cb?x=1#") {

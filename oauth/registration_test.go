@@ -80,7 +80,7 @@ func (r *registry) events() (types []string) {
 
 const cursorURI = "cursor://anysphere.cursor-mcp/oauth/callback"
 
-// The requests are those that real clients send (facts/mcp-spec.md CL-11, CL-30, CL-33; facts/interop.md 14, 18).
+// D5: the requests are those that real clients send (facts/mcp-spec.md CL-11, CL-30, CL-33; facts/interop.md 14, 18).
 func TestRealClientsRegister(t *testing.T) {
 	for _, row := range []struct {
 		name, policy, body string
@@ -337,6 +337,7 @@ func TestRegistrationsAreLimited(t *testing.T) {
 	t.Error("no common limit")
 }
 
+// D3.
 func FuzzRegister(f *testing.F) {
 	f.Add(`{"redirect_uris":["http://localhost:1/cb"],"token_endpoint_auth_method":"none","scope":"a b"}`)
 	f.Add(`{"redirect_uris":["` + cursorURI + `","https://a.example/"],"client_name":"\u202ex","grant_types":["refresh_token","authorization_code"]}`)

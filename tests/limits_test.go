@@ -54,7 +54,7 @@ func TestStrangersAreLimited(t *testing.T) {
 		wantSlowed(t, 300, func(int) *answer { return b.get("/authorize?" + ask().params().Encode()) })
 		s.program(t).get("/authorize?" + ask().params().Encode()).want(303)
 	})
-	t.Run("AS-38 wrong client secrets", func(t *testing.T) {
+	t.Run("AS-38, C11 wrong client secrets", func(t *testing.T) {
 		s := start(t, "main.yaml", nil)
 		b := s.browser(t)
 		q := ask(web)

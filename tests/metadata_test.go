@@ -26,6 +26,7 @@ func golden(t *testing.T, s *server, file, got string) {
 	}
 }
 
+// R13: the flag for iss is among it.
 func TestMetadata(t *testing.T) {
 	t.Parallel()
 	s := start(t, "main.yaml", nil)

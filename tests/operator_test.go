@@ -15,11 +15,12 @@ import (
 // C12, X5, X7: after everything that can be issued was issued, none of it can be read in the log, the database or the audit.
 func TestNoSecretIsLeftBehind(t *testing.T) {
 	t.Parallel()
-	s := start(t, "main.yaml", nil)
+	s := start(t, "main.yaml", map[string]string{"more": "registration: {mode: open}"})
 	b := s.browser(t)
 	q := ask()
 	page, path := b.consentPage(q)
-	secrets := map[string]string{"form token": page.field("form_token"), "password": password, "state": q.state, "verifier": q.verifier,
+	secrets := map[string]string{"registered secret": s.registerClient(t, "registered", "client_secret_post", "https://a.example/").secret,
+		"form token": page.field("form_token"), "password": password, "state": q.state, "verifier": q.verifier,
 		"resource secret": officeSecret, "client secret": webSecret}
 	home, err := url.Parse(s.issuer + "/ui/")
 	if err != nil {
@@ -100,7 +101,7 @@ func (s *server) auditTypes() map[string]int {
 	return counts
 }
 
-// Every answer is on record, and the record shows when somebody changed it (AS-58, X6).
+// Every answer is on record, the replay of a code (C5) too, and the record shows when somebody changed it (AS-58, X6).
 func TestTheAuditHasEveryAnswer(t *testing.T) {
 	t.Parallel()
 	s := start(t, "main.yaml", nil)

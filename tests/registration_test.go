@@ -116,7 +116,7 @@ func TestRegisteredClientsGetNoPower(t *testing.T) {
 	})
 }
 
-// AS-73, CL-30: the whole of Cursor's request, with the one scheme that the operator's policy allows.
+// D1, D5, AS-73, CL-30: the whole of Cursor's request, with the one scheme that the operator's policy allows.
 func TestPrivateUseSchemesNeedThePolicysWord(t *testing.T) {
 	t.Parallel()
 	s := prepare(t, "main.yaml", map[string]string{"more": "registration: {mode: open}"})

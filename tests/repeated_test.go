@@ -18,6 +18,7 @@ func sources() map[string]func(b *browser, form url.Values) *answer {
 	}
 }
 
+// C3: a challenge that stands there twice is none.
 func TestRepeatedParametersOfAnAuthorizationRequest(t *testing.T) {
 	t.Parallel()
 	s := start(t, "main.yaml", nil)

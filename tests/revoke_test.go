@@ -24,16 +24,16 @@ func TestIntrospectionIsForTheTokensAudienceOnly(t *testing.T) {
 		t.Errorf("AS-57: %s", mine.body)
 	}
 	dead := map[string]*answer{
-		"I2 another resource asks":     b.post("/introspect", url.Values{"token": {access}}, "Authorization", basic("notes", notesSecret)),
-		"I4 a refresh token":           b.post("/introspect", url.Values{"token": {tokens.text("refresh_token")}}, "Authorization", basic(officeKey, officeSecret)),
-		"I3 garbage":                   b.post("/introspect", url.Values{"token": {"garbage"}}, "Authorization", basic(officeKey, officeSecret)),
-		"I3 a long one":                b.post("/introspect", url.Values{"token": {strings.Repeat("a.", 9000)}}, "Authorization", basic(officeKey, officeSecret)),
-		"I3 changed signature":         b.post("/introspect", url.Values{"token": {flip(access, -5)}}, "Authorization", basic(officeKey, officeSecret)),
-		"I3 changed claims":            b.post("/introspect", url.Values{"token": {flip(access, len(access)/2)}}, "Authorization", basic(officeKey, officeSecret)),
-		"J13 a newline behind":         b.post("/introspect", url.Values{"token": {access + "\n"}}, "Authorization", basic(officeKey, officeSecret)),
-		"J13 padding behind":           b.post("/introspect", url.Values{"token": {access + "="}}, "Authorization", basic(officeKey, officeSecret)),
-		"J5 alg none":                  b.post("/introspect", url.Values{"token": {unsigned(access)}}, "Authorization", basic(officeKey, officeSecret)),
-		"an unknown hint changes this": b.post("/introspect", url.Values{"token": {"x"}, "token_type_hint": {"foo"}}, "Authorization", basic(officeKey, officeSecret)),
+		"I2, C17 another resource asks": b.post("/introspect", url.Values{"token": {access}}, "Authorization", basic("notes", notesSecret)),
+		"I4 a refresh token":            b.post("/introspect", url.Values{"token": {tokens.text("refresh_token")}}, "Authorization", basic(officeKey, officeSecret)),
+		"I3 garbage":                    b.post("/introspect", url.Values{"token": {"garbage"}}, "Authorization", basic(officeKey, officeSecret)),
+		"I3 a long one":                 b.post("/introspect", url.Values{"token": {strings.Repeat("a.", 9000)}}, "Authorization", basic(officeKey, officeSecret)),
+		"I3 changed signature":          b.post("/introspect", url.Values{"token": {flip(access, -5)}}, "Authorization", basic(officeKey, officeSecret)),
+		"I3 changed claims":             b.post("/introspect", url.Values{"token": {flip(access, len(access)/2)}}, "Authorization", basic(officeKey, officeSecret)),
+		"J13 a newline behind":          b.post("/introspect", url.Values{"token": {access + "\n"}}, "Authorization", basic(officeKey, officeSecret)),
+		"J13 padding behind":            b.post("/introspect", url.Values{"token": {access + "="}}, "Authorization", basic(officeKey, officeSecret)),
+		"J5 alg none":                   b.post("/introspect", url.Values{"token": {unsigned(access)}}, "Authorization", basic(officeKey, officeSecret)),
+		"an unknown hint changes this":  b.post("/introspect", url.Values{"token": {"x"}, "token_type_hint": {"foo"}}, "Authorization", basic(officeKey, officeSecret)),
 	}
 	for name, a := range dead {
 		if a.status != 200 || a.body != `{"active":false}` {
@@ -200,11 +200,11 @@ func TestWhatARevocationEnds(t *testing.T) {
 			b.decide(token, "calendar_list", `{}`).wantDecision(false, "invalid_token")
 		}
 		b.refresh("cli", second.text("refresh_token")).wantError(400, "invalid_grant")
-		b.refresh("cli", refresh).wantError(400, "invalid_grant")
+		b.refresh("cli", refresh).wantError(400, "invalid_grant") // T4: its window is still open
 	})
 }
 
-// U17: a disabled person is out everywhere at once.
+// U17, T9: a disabled person is out everywhere at once.
 func TestADisabledUserIsOutAtOnce(t *testing.T) {
 	t.Parallel()
 	s := start(t, "main.yaml", nil)

@@ -42,7 +42,7 @@ func TestTokenResponse(t *testing.T) {
 	a := b.tokens(ask())
 	for name, want := range map[string]string{"Cache-Control": "no-store", "Content-Type": "application/json"} {
 		if got := a.header.Get(name); !strings.Contains(got, want) {
-			t.Errorf("AS-40: %s is %q", name, got)
+			t.Errorf("AS-40, C12: %s is %q", name, got)
 		}
 	}
 	if a.text("token_type") != "Bearer" || a.text("expires_in") != "600" || withoutOffline(a.text("scope")) != scopeCalendar || a.text("refresh_token") == "" {
@@ -120,12 +120,15 @@ func badRedemptions() map[string]badRedemption {
 		"C4 empty code_verifier":            {change: url.Values{"code_verifier": {""}}, status: 400, code: "invalid_grant"},
 		"C4 wrong code_verifier":            {change: url.Values{"code_verifier": {strings.Repeat("w", 43)}}, status: 400, code: "invalid_grant"},
 		"C4 the challenge as code_verifier": {change: url.Values{"code_verifier": {"challenge"}}, status: 400, code: "invalid_grant"},
+		"C4 code_verifier of 42":            {change: url.Values{"code_verifier": {strings.Repeat("w", 42)}}, status: 400, code: "invalid_grant"},
+		"C4 code_verifier of 129":           {change: url.Values{"code_verifier": {strings.Repeat("w", 129)}}, status: 400, code: "invalid_grant"},
+		"C4 code_verifier of other letters": {change: url.Values{"code_verifier": {strings.Repeat("w", 43) + " +/="}}, status: 400, code: "invalid_grant"},
 		"C8 another client":                 {change: url.Values{"client_id": {"cli-two"}}, status: 400, code: "invalid_grant"},
 		"C8 a confidential client":          {change: url.Values{"client_id": {"web-post"}, "client_secret": {postSecret}}, status: 400, code: "invalid_grant"},
 		"C9 another redirect_uri":           {change: url.Values{"redirect_uri": {"http://127.0.0.1:47812/callback"}}, status: 400, code: "invalid_grant"},
-		"AS-47 unknown resource":            {change: url.Values{"resource": {"https://mcp.example/mcp"}}, status: 400, code: "invalid_target"},
-		"AS-47 foreign resource":            {change: url.Values{"resource": {notes}}, status: 400, code: "invalid_target"},
-		"AS-47 its own and a foreign one":   {change: url.Values{"resource": {office, notes}}, status: 400, code: "invalid_target"},
+		"C16 unknown resource":              {change: url.Values{"resource": {"https://mcp.example/mcp"}}, status: 400, code: "invalid_target"},
+		"C15 foreign resource":              {change: url.Values{"resource": {notes}}, status: 400, code: "invalid_target"},
+		"C15 its own and a foreign one":     {change: url.Values{"resource": {office, notes}}, status: 400, code: "invalid_target"},
 		"C16 resource with fragment":        {change: url.Values{"resource": {office + "#x"}}, status: 400, code: "invalid_target"},
 		"J1 no client":                      {change: url.Values{"client_id": nil}, status: 401, code: "invalid_client"},
 		"J1 unknown client":                 {change: url.Values{"client_id": {"nobody"}}, status: 401, code: "invalid_client"},

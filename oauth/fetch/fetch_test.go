@@ -87,6 +87,7 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// M2.
 func TestOnlyPublicAddresses(t *testing.T) {
 	client, u, s := serve(t, Config{}, func(w http.ResponseWriter, r *http.Request) { t.Error("the server was reached at " + r.URL.Path) })
 	_, port, _ := strings.Cut(strings.TrimPrefix(s.URL, "https://"), ":")
@@ -160,6 +161,7 @@ func TestForeignCertificates(t *testing.T) {
 	}
 }
 
+// M3.
 func TestTheEnvironmentNamesNoProxy(t *testing.T) {
 	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")
 	client, u, _ := serve(t, Config{}, reply(200, "application/json", "{}"))
@@ -168,6 +170,7 @@ func TestTheEnvironmentNamesNoProxy(t *testing.T) {
 	}
 }
 
+// M9.
 func TestParallelFetchesAreBounded(t *testing.T) {
 	release := make(chan struct{})
 	client, u, _ := serve(t, Config{Timeout: 5 * time.Second}, func(w http.ResponseWriter, r *http.Request) {
