@@ -49,7 +49,8 @@ func (v *legView) propose(ctx context.Context) (Step, *proposal, []Change, error
 func (v *legView) page(p *proposal) ConsentStep {
 	r := p.request.resource
 	step := ConsentStep{FormToken: v.consentToken(), LoginToken: v.i.FormToken, User: v.user.Name, Client: ViewOf(v.client), Resource: ResourceView{ID: r.ID, Name: r.Name},
-		Offline: p.granted.Refresh, OfflineFor: v.e.cfg.RefreshAbsolute, AccessFor: p.granted.TTL, RedirectHost: v.target.Host(), Loopback: v.target.Loopback()}
+		Offline: p.granted.Refresh, OfflineFor: v.e.cfg.RefreshAbsolute, AccessFor: p.granted.TTL, RedirectHost: v.target.Host(),
+		Loopback: v.target.Loopback(), PrivateScheme: v.target.PrivateUse()}
 	for _, name := range p.granted.Scopes {
 		s := consentScope(r, name)
 		s.Held = p.grant != nil && p.grant.Scopes.Has(name)

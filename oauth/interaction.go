@@ -55,18 +55,19 @@ type LoginStep struct {
 
 // ConsentStep asks the person what the client may have.
 type ConsentStep struct {
-	FormToken    string // bound to the session of User
-	LoginToken   string // of the login form for another person
-	User         string // who is logged in
-	Client       ClientView
-	Resource     ResourceView
-	Scopes       []ConsentScope
-	Withheld     []WithheldScope
-	Offline      bool          // the client may stay connected by refresh tokens
-	OfflineFor   time.Duration // how long at most
-	AccessFor    time.Duration // lifetime of one access token
-	RedirectHost string        // where the code goes
-	Loopback     bool          // any program on this computer could receive the code
+	FormToken     string // bound to the session of User
+	LoginToken    string // of the login form for another person
+	User          string // who is logged in
+	Client        ClientView
+	Resource      ResourceView
+	Scopes        []ConsentScope
+	Withheld      []WithheldScope
+	Offline       bool          // the client may stay connected by refresh tokens
+	OfflineFor    time.Duration // how long at most
+	AccessFor     time.Duration // lifetime of one access token
+	RedirectHost  string        // where the code goes
+	Loopback      bool          // any program on this computer could receive the code
+	PrivateScheme bool          // any app that claimed the scheme could receive the code
 }
 
 // RedirectStep sends the browser back to the client, or shows first where it would go.
@@ -75,7 +76,7 @@ type RedirectStep struct {
 	Confirm bool   // show a page with the link instead of redirecting
 	Error   *Error // what is wrong, for that page; nil on success
 	Client  ClientView
-	Host    string // the redirect's host or scheme
+	Host    string // the redirect's host, or scheme with its colon
 }
 
 func (LoginStep) step()    {}

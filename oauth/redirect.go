@@ -144,12 +144,16 @@ func (t Target) Sent() string { return t.uri }
 // Kind is where the redirect leads.
 func (t Target) Kind() RedirectKind { return t.kind }
 
-// Host is the host (with its port) that the browser goes to, or the scheme if that is a private-use one. It is in lower case:
-// a capital I could pass for a small l.
+// PrivateUse tells whether the redirect has a scheme of an app's own, which any app on the person's device may have claimed
+// (RFC 8252 §8.1).
+func (t Target) PrivateUse() bool { return t.kind == RedirectPrivate }
+
+// Host is the host (with its port) that the browser goes to, or the scheme with its colon if that is a private-use one. It is in
+// lower case: a capital I could pass for a small l.
 func (t Target) Host() string {
 	scheme, rest, _ := strings.Cut(strings.ToLower(t.uri), ":")
 	if t.kind == RedirectPrivate {
-		return scheme
+		return scheme + ":"
 	}
 	return authorityOf(rest)
 }

@@ -127,7 +127,7 @@ func TestTargetURLKeepsItsQuery(t *testing.T) {
 }
 
 func TestTargetHostIsShownInLowerCase(t *testing.T) {
-	for uri, want := range map[string]string{"https://cIaude.AI:8443/Cb": "ciaude.ai:8443", "Cursor://X/y": "cursor", "https://app.example?X=1": "app.example"} {
+	for uri, want := range map[string]string{"https://cIaude.AI:8443/Cb": "ciaude.ai:8443", "Cursor://X/y": "cursor:", "https://app.example?X=1": "app.example"} {
 		target, err := ProveRedirect(&Client{RedirectURIs: []string{uri}}, uri)
 		if err != nil || target.Host() != want {
 			t.Errorf("%s: %q, %v", uri, target.Host(), err)

@@ -113,6 +113,14 @@ func TestConsentWithoutStayingConnectedAndWithoutLoopback(t *testing.T) {
 	refuse(t, html, "stays connected", "this computer", "not available to this app")
 }
 
+func TestConsentWarnsOfSchemesThatAnyAppCanClaim(t *testing.T) {
+	step := sampleConsent(dcrClient("Cursor"))
+	step.Loopback, step.PrivateScheme, step.RedirectHost = false, true, "cursor:"
+	html := showStep(t, step)
+	expect(t, plain(html), "cursor: (an app on this device)", "Did you start this yourself, just now?", "any app here could have claimed them")
+	refuse(t, html, "this computer", "the one that listens")
+}
+
 func TestWhoAsksLeadsWithWhatIsProven(t *testing.T) {
 	for _, c := range []struct {
 		client oauth.ClientView

@@ -130,6 +130,10 @@ func TestPrivateUseSchemesNeedThePolicysWord(t *testing.T) {
 	q := ask(func(q *request) {
 		q.client, q.redirect = a.text("client_id"), "cursor://anysphere.cursor-mcp/oauth/callback"
 	})
+	page, _ := s.browser(t).consentPage(q)
+	if !strings.Contains(page.body, "<bdi>cursor:</bdi>") || !strings.Contains(page.body, "Did you start this yourself") || strings.Contains(page.body, "the one that listens") {
+		t.Error("no warning that any app on this device could have claimed the scheme (RFC 8252 §8.1)")
+	}
 	if u := b.authorize(q); u.Scheme != "cursor" || u.Host != "anysphere.cursor-mcp" {
 		t.Errorf("the code goes to %s", u)
 	}

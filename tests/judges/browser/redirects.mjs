@@ -78,7 +78,7 @@ async function privateScheme() {
 	await login(page);
 	await page.getByRole("heading", { name: /asks for access/ }).waitFor();
 	await look(page, "consent-private-scheme");
-	assert.match(await page.locator("main").innerText(), /Then on to\s+cursor/);
+	assert.match(await page.locator("main").innerText(), /Then on to\s+cursor: \(an app on this device\)[^]*Did you start this yourself, just now\?[^]*any app here could have claimed them/);
 	const back = await followed(page, computer, () => page.getByRole("button", { name: "Allow" }).click());
 	assert.equal(back.href.split("?")[0], redirect_uri);
 	assert.deepEqual([...back.searchParams.keys()].sort(), ["code", "iss", "state"]);
