@@ -20,11 +20,11 @@ func TestPersonConnectsAnAgentAndEndsIt(t *testing.T) {
 	b.get(authorizePath())
 	b.sees(200, "Sign in", "Command line", "Registered by your administrator", "Office tools")
 	b.submit("/login", "username", "alice", "password", "wrong")
-	b.sees(403, `role="alert"`, "user name or password is wrong", `value="alice"`)
+	b.sees(403, `role="alert"`, "User name or password is wrong", `value="alice"`)
 	b.login("alice")
 	b.sees(200, "asks for access", "alice", "Change customers", "get_weather", "127.0.0.1", "Did you start this yourself")
 	b.submit("/consent", "action", "allow")
-	b.sees(400, `role="alert"`, "tick at least one permission")
+	b.sees(400, `role="alert"`, "Tick at least one permission")
 	if strings.Contains(b.page, "checked") {
 		t.Error("the refused answer's ticks are forgotten")
 	}
@@ -79,7 +79,7 @@ func TestAnotherPersonMayTakeOver(t *testing.T) {
 	b.get(b.at + "/switch")
 	b.sees(200, "Sign in", "Back, without switching")
 	b.submit("/login", "username", "bob", "password", "wrong")
-	b.sees(403, "user name or password is wrong", "Back, without switching")
+	b.sees(403, "User name or password is wrong", "Back, without switching")
 	b.login("bob")
 	b.sees(200, "asks for access", "<bdi>bob</bdi>")
 }

@@ -15,6 +15,8 @@ import (
 	"path"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
 
@@ -104,7 +106,18 @@ func (p *pages) functions() template.FuncMap {
 		"machine":  func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"trust":    trust,
 		"segment":  url.PathEscape,
+		"sentence": sentence,
 	}
+}
+
+// sentence begins a message with a capital, unless it begins with the name of a parameter.
+func sentence(message string) string {
+	first, size := utf8.DecodeRuneInString(message)
+	word, _, _ := strings.Cut(message, " ")
+	if size == 0 || strings.ContainsAny(word, "_=") {
+		return message
+	}
+	return string(unicode.ToUpper(first)) + message[size:]
 }
 
 // render writes a page.

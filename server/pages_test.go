@@ -58,7 +58,7 @@ func plain(html string) string {
 func TestLoginPage(t *testing.T) {
 	html := showStep(t, oauth.LoginStep{FormToken: "tok", Client: cimdClient("Claude Code"), Resource: sampleResource(), Hint: "alice", Why: "fresh login"})
 	expect(t, html, `action="/ui/i/i%2F1/login"`, `name="form_token" value="tok"`, `name="username"`, `value="alice"`, `name="password" type="password"`,
-		`autocomplete="current-password"`, `<label for="username">`, `<label for="password">`, "fresh login", "claude.example", "Claude Code", "Office tools")
+		`autocomplete="current-password"`, `<label for="username">`, `<label for="password">`, "Fresh login", "claude.example", "Claude Code", "Office tools")
 	html = showStep(t, oauth.LoginStep{Hint: hostile, Why: hostile})
 	refuse(t, html, "<script>alert")
 }
@@ -192,7 +192,7 @@ func TestPagesHaveNoInlineStyleOrScript(t *testing.T) {
 
 func TestRedirectPage(t *testing.T) {
 	html := showStep(t, oauth.RedirectStep{Confirm: true, URL: "https://app.example/cb?error=invalid_scope&state=s", Host: "app.example", Client: cimdClient("x"), Error: oauth.InvalidScope.Errorf("nothing can be granted")})
-	expect(t, html, `href="https://app.example/cb?error=invalid_scope&amp;state=s"`, "nothing can be granted", "app.example")
+	expect(t, html, `href="https://app.example/cb?error=invalid_scope&amp;state=s"`, "Nothing can be granted", "app.example")
 	for _, url := range []string{"javascript:alert(1)", "cursor://x/cb?error=e", "data:text/html,x"} {
 		html := showStep(t, oauth.RedirectStep{Confirm: true, URL: url, Host: "x"})
 		refuse(t, html, `href="`+url, "ZgotmplZ")
@@ -234,6 +234,22 @@ func TestErrorPagesSayWhatToDo(t *testing.T) {
 		}
 		expect(t, html, c.advice, "req-1")
 	}
+}
+
+// Messages are written to stand behind "invalid_request: ", so a page begins them with a capital, but never the name of a parameter.
+func TestMessagesBecomeSentences(t *testing.T) {
+	for message, want := range map[string]string{"the code has expired": "The code has expired", "redirect_uri is missing": "redirect_uri is missing",
+		"état": "État", "A": "A", "": "", "response_type=token": "response_type=token"} {
+		if got := sentence(message); got != want {
+			t.Errorf("%q became %q, want %q", message, got, want)
+		}
+	}
+	_, html := show(t, func(f *face, cx *gin.Context) {
+		f.fail(cx, oauth.Forbidden.Errorf("this form is old"), challengeClient)
+	})
+	expect(t, html, "<p>This form is old</p>")
+	html = showStep(t, oauth.LoginStep{Why: "the session is old"})
+	expect(t, html, "The session is old")
 }
 
 func TestAccountPage(t *testing.T) {

@@ -150,7 +150,7 @@ func (s *server) wantOut(b *browser, q request, tokens *answer, unspent string, 
 	fresh := s.browser(b.t)
 	login, loginPath := fresh.begin(q)
 	form := url.Values{"username": {q.user}, "password": {password}, "form_token": {login.field("form_token")}}
-	if a := fresh.post(loginPath+"/login", form).wantPage(403); !strings.Contains(a.body, "user name or password is wrong") {
+	if a := fresh.post(loginPath+"/login", form).wantPage(403); !strings.Contains(a.body, "User name or password is wrong") {
 		b.t.Errorf("U17, U18: %s", tail(a.body, 800))
 	}
 }
