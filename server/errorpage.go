@@ -40,7 +40,11 @@ func explain(e *oauth.Error) errorView {
 	case e.Code.Status >= http.StatusInternalServerError:
 		return say("Something went wrong on our side", "Try again. If it happens once more, tell your administrator the request id below.")
 	}
-	switch e.Code.Name { // the status may differ: a 401 of the token endpoint is a 400 on a page
+	name := e.Code.Name
+	if e.ReasonOrCode() == "redirect_uri_mismatch" { // an invalid_request (RFC 6749 §4.1.2.1), and the same for the person
+		name = oauth.InvalidRedirectURI.Name
+	}
+	switch name { // the status may differ: a 401 of the token endpoint is a 400 on a page
 	case oauth.InvalidClient.Name, oauth.UnauthorizedClient.Name, oauth.InvalidClientMetadata.Name:
 		return say("This app is not known here",
 			"Remove this server in your app, add it again, and connect once more. The app then introduces itself anew.")

@@ -221,6 +221,7 @@ func TestErrorPagesSayWhatToDo(t *testing.T) {
 		{oauth.InvalidClient.Errorf("unknown"), 400, "Remove this server in your app, add it again"},
 		{(&oauth.Error{Code: oauth.ErrorCode{Name: "invalid_client", Status: 400}, Description: "unknown"}), 400, "Remove this server in your app, add it again"},
 		{oauth.InvalidRedirectURI.Errorf("not registered"), 400, "not sent there"},
+		{oauth.InvalidRequest.Errorf("redirect_uri is not one that the client registered").For("redirect_uri_mismatch"), 400, "not sent there"},
 		{oauth.InteractionExpired.Errorf("gone"), 400, "connect again"},
 		{oauth.Forbidden.Errorf("other browser"), 403, "another browser"},
 		{oauth.SlowDown.Errorf("wait"), 429, "Wait a moment"},
