@@ -134,6 +134,9 @@ func (e *AccountEndpoint) ChangePassword(ctx context.Context, b Browser, formTok
 	}
 	defer done()
 	proven, err := e.cfg.Login.prove(ctx, b, user.Name, old)
+	if isWrongLogin(err) {
+		return AccessDenied.Errorf("the current password is wrong").For("wrong_password")
+	}
 	if err != nil {
 		return err
 	}

@@ -100,6 +100,11 @@ func wrongLogin() *Error {
 	return AccessDenied.Errorf("user name or password is wrong").For("wrong_password")
 }
 
+func isWrongLogin(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Reason == "wrong_password"
+}
+
 // prove checks the delay, then the password. Known and unknown names cost the same work and the same writes.
 func (e *LoginEndpoint) prove(ctx context.Context, b Browser, name, password string) (*User, error) {
 	keys := failureKeys(name, b.IP)
