@@ -2,6 +2,7 @@ package policies
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -16,6 +17,9 @@ type dependencies struct {
 
 	// tested holds the paths whose values only ever go through these tests: values with equal results make no difference.
 	tested map[string][]test
+
+	servers bool     // data.servers is among what the answer depends on
+	calls   []string // built-ins whose answers change, sorted
 }
 
 // dependenciesOf walks all rules that a query can reach. Whatever it cannot tell exactly it widens: a reference with a
@@ -52,6 +56,7 @@ type dependencyWalk struct {
 	tests    map[*ast.Expr]bool       // expressions that do nothing but test an input
 	uses     map[ast.Var]int          // of the rule at hand
 	mocks    bool                     // somewhere "with" replaces rules or data
+	servers  bool                     // data.servers is read
 	at       *ast.Location            // of the rule or expression at hand
 }
 
@@ -111,6 +116,7 @@ func (w *dependencyWalk) visit(x any) bool {
 		if x.Equal(ast.InputRootDocument.Value) {
 			w.input(nil, w.at)
 		}
+		w.servers = w.servers || x.Equal(ast.DefaultRootDocument.Value)
 	}
 	return false
 }
@@ -121,6 +127,7 @@ func (w *dependencyWalk) reference(ref ast.Ref, at *ast.Location) {
 	case ref[0].Equal(ast.InputRootDocument):
 		w.input(fixedPath(ref), at)
 	case ref[0].Equal(ast.DefaultRootDocument):
+		w.servers = w.servers || len(ref) < 2 || !ast.IsConstant(ref[1].Value) || ref[1].Equal(ast.StringTerm("servers"))
 		for _, r := range w.compiler.GetRulesDynamicWithOpts(ref, ast.RulesOptions{IncludeHiddenModules: true}) {
 			if !w.queued[r] {
 				w.queued[r] = true
@@ -217,6 +224,7 @@ func (w *dependencyWalk) result() dependencies {
 		}
 	}
 	d.obstacles = sortProblems(d.obstacles)
+	d.servers, d.calls = w.servers, slices.Sorted(maps.Keys(w.clocks))
 	d.tested = map[string][]test{}
 	for _, path := range d.paths {
 		read := func(p inputPath) bool {
