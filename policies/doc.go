@@ -23,7 +23,9 @@
 //
 // What a decision saw and said is kept as a document (record.go), if the operator wants it. input.go writes it, too (record_page.go);
 // arguments and other values of callers are replaced by keyed digests (record_digest.go), and an author's package system.log
-// keeps back more (record_mask.go, mask_policy.go).
+// keeps back more (record_mask.go, mask_policy.go). The files of each generation are kept, too (stored.go). recorded.go reads a record
+// back, reenact.go evaluates it again as a server would have; explain.go says why a decision is what it is, and replay.go what a
+// candidate would have said. Neither guesses a value that a record keeps back.
 //
 // The routers (rego/mcp/authz) combine the authors' packages (policy.KIND.NAME): allowed iff some package says
 // allow == true, none denies, no required scope is missing and no login requirement is unmet. Everything that
