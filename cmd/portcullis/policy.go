@@ -32,7 +32,7 @@ func (a *app) policyCommand() *cobra.Command {
 	check := &cobra.Command{Use: "check DIR", Short: "Say everything that is wrong with a policy folder", Args: args(cobra.ExactArgs(1)),
 		RunE: func(_ *cobra.Command, given []string) error { return a.policyCheck(given[0]) }}
 	a.outputFlag(check)
-	return noun("policy", "Policies in Rego", test, check, a.policyExplainCommand())
+	return noun("policy", "Policies in Rego", test, check, a.policyExplainCommand(), a.policyReplayCommand())
 }
 
 // policyTest exits with 2 when a test fails or the folder cannot be loaded, as opa test does.
