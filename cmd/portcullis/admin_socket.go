@@ -102,7 +102,7 @@ func listenSocket(path string) (net.Listener, error) {
 			return nil, badConfig("admin_socket: %s exists and is no socket", path)
 		}
 		if conn, err := net.Dial("unix", path); err == nil {
-			conn.Close()
+			_ = conn.Close()
 			return nil, badConfig("admin_socket: another server answers on %s; give each server its own", path)
 		}
 		if err := os.Remove(path); err != nil {
@@ -126,7 +126,7 @@ func dialAdmin(ctx context.Context, path string) *socketClient {
 	if err != nil {
 		return nil
 	}
-	conn.Close()
+	_ = conn.Close()
 	return &socketClient{http: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "unix", path) },
 	}}}

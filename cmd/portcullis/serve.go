@@ -108,7 +108,7 @@ func listen(c *Config) (l listeners, err error) {
 func (l listeners) close() {
 	for _, one := range []net.Listener{l.public, l.admin, l.socket} {
 		if one != nil {
-			one.Close()
+			_ = one.Close()
 		}
 	}
 }
