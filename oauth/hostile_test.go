@@ -232,3 +232,19 @@ func TestDisconnectingTwiceIsNoError(t *testing.T) {
 	must(t, err)
 	refused(t, w.account.Revoke(w.ctx, bob, bobs.FormToken, id), "not_found", "")
 }
+
+// TestAClientThatChangesMeanwhileStartsAgain: what the person sees and answers is the client that began the request.
+func TestAClientThatChangesMeanwhileStartsAgain(t *testing.T) {
+	w := newWorld(t, "")
+	id, b := w.loggedIn("alice", authorizeParams())
+	step, err := w.auth.Resume(w.ctx, id, b)
+	must(t, err)
+	form := step.(oauth.ConsentStep).FormToken
+	changed := testClients()[0]
+	changed.Digest, changed.Name = "another", "Another name"
+	must(t, w.store.Commit(w.ctx, oauth.SaveClient{Client: changed}))
+	_, err = w.auth.Resume(w.ctx, id, b)
+	refused(t, err, "interaction_expired", "client_changed")
+	_, err = w.auth.Answer(w.ctx, id, b, oauth.Answer{FormToken: form, Allow: true, Scopes: []string{"tools:weather.read"}})
+	refused(t, err, "interaction_expired", "client_changed")
+}

@@ -52,6 +52,21 @@ func TestPolicyErrorsAreNotRemembered(t *testing.T) {
 	}
 }
 
+// TestAnswersThatFollowTheClockAreNotRemembered: the clock is in no input that a key is made of.
+func TestAnswersThatFollowTheClockAreNotRemembered(t *testing.T) {
+	e := engineWith(t, map[string]string{"a.rego": payments + "deny contains \"closed\" if time.now_ns() >= 1800000000000000000\n"})
+	for at, want := range map[int64]string{1_800_000_000: "denied", 1_800_000_001: "denied", 1_799_999_999: "allow", 1_700_000_000: "allow"} {
+		for range 2 {
+			v := call("get_weather", nil, "tools:weather.read")
+			v.Context.Time = time.Unix(at, 0)
+			v.Token.ExpiresAt = time.Unix(at+600, 0)
+			if got := word(decide(t, e, v)); got != want {
+				t.Errorf("at %d: %q, want %q", at, got, want)
+			}
+		}
+	}
+}
+
 // TestCallersCannotChangeWhatIsRemembered: what one does with its decision is its own affair.
 func TestCallersCannotChangeWhatIsRemembered(t *testing.T) {
 	e := engineWith(t, map[string]string{"a.rego": payments + `obligations contains {"id": "o", "type": "t", "properties": {"a": {"b": ["c"]}}}

@@ -264,6 +264,22 @@ func TestAdmission(t *testing.T) {
 	}
 }
 
+// TestAnAdmissionThatFailsIsNone: what goes wrong in one package admits nobody, although another one allows.
+func TestAnAdmissionThatFailsIsNone(t *testing.T) {
+	for name, rule := range map[string]string{
+		"an error":       "deny contains \"no\" if to_number(input.client.registration) > 5\n",
+		"a conflict":     "deny contains \"no\" if _x == 5\n\n_x := 1 if input.client.registration\n\n_x := 2 if input.client.redirect_uris\n",
+		"a wrong shape":  "ttl := input.client.registration\n",
+		"a wrong shape ": "scope_ceiling := input.client.registration\n",
+	} {
+		e := engineWith(t, map[string]string{"clients/a.rego": "package policy.clients.a\n\n" + rule})
+		d := admit(t, e, oauth.RegistrationCIMD, "https://agent.example/cb")
+		if d.Allow || len(d.Reasons) == 0 || d.Reasons[0].Code != codePolicyError {
+			t.Errorf("%s: %+v", name, d)
+		}
+	}
+}
+
 // TestCeilingsThatMeetInNothing are a ceiling, not none.
 func TestCeilingsThatMeetInNothing(t *testing.T) {
 	e := engineWith(t, map[string]string{"a.rego": "package policy.clients.a\n\nscope_ceiling := [\"a:b\"]\n", "b.rego": "package policy.clients.b\n\nscope_ceiling := [\"c:d\"]\n"})

@@ -269,6 +269,34 @@ func TestAForkIsNoticed(t *testing.T) {
 	}
 }
 
+// One row of such another history is no better than a made-up one: the row behind it was sealed together with another one.
+func TestARowOfAForkDoesNotFit(t *testing.T) {
+	c := testConfig(t)
+	fork := Config{Path: c.Path + ".fork", ServerKey: c.ServerKey}
+	s := open(t, c)
+	commit(t, s, fullEvent(1))
+	s.Close()
+	copied, err := os.ReadFile(c.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, fork.Path, copied, 0o600)
+	for n, each := range []Config{c, fork} {
+		s := open(t, each)
+		commit(t, s, fullEvent(10+n), fullEvent(20))
+		s.Close()
+	}
+	tamperAudit(t, c.Path, `ATTACH '`+fork.Path+`' AS other; DELETE FROM audit WHERE seq = 2; INSERT INTO audit SELECT * FROM other.audit WHERE seq = 2; DETACH other`)
+	r, err := OpenReader(t.Context(), c.Path, c.ServerKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if report, err := r.Audit().Verify(t.Context(), nil); err != nil || report.OK() || report.Bad.Seq != 3 {
+		t.Errorf("%v %s", err, report.Statement())
+	}
+}
+
 // A row that another program put where the next one belongs is no lost race: the whole group has to fail.
 func TestAChainThatCannotGrowFailsTheGroup(t *testing.T) {
 	c := testConfig(t)

@@ -313,6 +313,9 @@ func TestAnInteractionEndsAfterTenMinutes(t *testing.T) {
 		if in.status == http.StatusSeeOther {
 			t.Error("a login after its end was accepted")
 		}
+		if a := c.do(http.MethodGet, path, nil); a.status == http.StatusOK || strings.Contains(a.body.String(), formToken) {
+			t.Errorf("its page is shown after its end: %d", a.status)
+		}
 	})
 }
 

@@ -193,3 +193,15 @@ func TestParallelFetchesAreBounded(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestListedURLsStayOnLoopback: a listed name that leads elsewhere is not followed there.
+func TestListedURLsStayOnLoopback(t *testing.T) {
+	for address, allowed := range map[string]bool{
+		"127.0.0.1:443": true, "127.9.9.9:443": true, "[::1]:443": true, "[::ffff:127.0.0.1]:443": true,
+		"10.0.0.1:443": false, "192.0.2.1:443": false, "[fd00::1]:443": false, "0.0.0.0:443": false, "[::]:443": false, "localhost:443": false, "": false,
+	} {
+		if err := onlyLoopback("tcp", address, nil); (err == nil) != allowed {
+			t.Errorf("%q: %v", address, err)
+		}
+	}
+}
