@@ -280,6 +280,7 @@ func TestWrongResourceSecretsAreLimited(t *testing.T) {
 	}
 }
 
+// FuzzBasicCredentials: what is read from a header is what was written into it, and nothing else has the same reading.
 func FuzzBasicCredentials(f *testing.F) {
 	for _, seed := range []string{"Basic cHViOg==", basicRaw(urlClientID, "x"), basicEncoded("a", "b"), "Basic", "Bearer x", "Basic %%%"} {
 		f.Add(seed)
@@ -294,8 +295,17 @@ func FuzzBasicCredentials(f *testing.F) {
 				t.Errorf("%q names %q", header, id)
 			}
 		}
-		if len(c.ids) == 0 || (c.method == AuthMethodBasic) != (len(c.secrets) > 0) {
-			t.Errorf("%q gives %+v", header, c)
+		if len(c.ids) == 0 || len(c.ids) > 2 || (c.method == AuthMethodBasic) != (len(c.secrets) > 0) {
+			t.Fatalf("%q gives %+v", header, c)
+		}
+		// The last reading is the raw one; with it, the header can be written again.
+		id, secret := c.ids[len(c.ids)-1], ""
+		if len(c.secrets) > 0 {
+			secret = c.secrets[len(c.secrets)-1]
+		}
+		scheme, token, _ := strings.Cut(header, " ")
+		if again := basicRaw(id, secret); !strings.EqualFold(scheme, "Basic") || "Basic "+strings.TrimLeft(token, " ") != again {
+			t.Errorf("%q gives %+v, which is written %q", header, c, again)
 		}
 	})
 }

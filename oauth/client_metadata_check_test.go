@@ -1,8 +1,11 @@
 package oauth
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
+	"path"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -169,7 +172,7 @@ func TestDigestCoversWhatAPersonAgreesTo(t *testing.T) {
 	}
 }
 
-// M1.
+// FuzzClientIDURL (M1): an accepted URL has one host in one spelling, and a path without detours.
 func FuzzClientIDURL(f *testing.F) {
 	for _, seed := range []string{"https://client.example/c.json", "https://a@b/c", "https://a/%2e%2e/b", "https://[::1]:1/x", "https://a:443/c?x#"} {
 		f.Add(seed)
@@ -179,8 +182,14 @@ func FuzzClientIDURL(f *testing.F) {
 			return
 		}
 		u, err := url.Parse(raw)
-		if err != nil || u.Scheme != "https" || u.User != nil || u.Hostname() == "" || u.Fragment != "" || len(u.Path) < 2 || u.String() != raw && u.RawQuery != "" && !strings.Contains(raw, "?") {
-			t.Errorf("accepted %q: %v", raw, err)
+		if err != nil || u.Scheme != "https" || u.User != nil || u.Hostname() == "" || u.Fragment != "" || len(u.Path) < 2 || u.Port() == "443" {
+			t.Fatalf("accepted %q: %v", raw, err)
+		}
+		if u.Host != strings.ToLower(u.Host) || !strings.HasPrefix(raw, "https://"+u.Host+"/") {
+			t.Errorf("accepted %q, whose host has another spelling: %q", raw, u.Host)
+		}
+		if clean := path.Clean(u.Path); clean != strings.TrimSuffix(u.Path, "/") && !strings.Contains(u.Path, "//") {
+			t.Errorf("accepted %q, whose path means %q", raw, clean)
 		}
 		if host := (&Client{ID: raw, Registration: RegistrationCIMD}).Host(); host == "" || host != u.Hostname() {
 			t.Errorf("%q has the host %q", raw, host)
@@ -188,6 +197,7 @@ func FuzzClientIDURL(f *testing.F) {
 	})
 }
 
+// FuzzClientDocument: an accepted document says of itself what the client is, also to the standard library, the loosest reader around.
 func FuzzClientDocument(f *testing.F) {
 	const id = "https://client.example/c.json"
 	f.Add([]byte(`{"client_id":"` + id + `","client_name":"x","redirect_uris":["https://client.example/cb"]}`))
@@ -200,10 +210,25 @@ func FuzzClientDocument(f *testing.F) {
 		if c.ID != id || c.Name == "" || !c.Public() || len(c.RedirectURIs) == 0 || !c.MayUse("authorization_code") {
 			t.Errorf("%q gives %+v", body, c)
 		}
+		var doc map[string]any
+		if err := json.Unmarshal(body, &doc); err != nil || doc["client_id"] != id || doc["client_name"] != c.Name || doc["client_secret"] != nil {
+			t.Errorf("%q: %v", body, err)
+		}
+		listed, _ := doc["redirect_uris"].([]any)
 		for _, uri := range c.RedirectURIs {
-			if CheckRedirectURI(uri) != nil {
+			if CheckRedirectURI(uri) != nil || !slices.Contains(listed, any(uri)) {
 				t.Errorf("accepted the redirect %q", uri)
 			}
+		}
+		for i, name := range doc {
+			for other := range doc {
+				if i != other && strings.EqualFold(i, other) {
+					t.Errorf("two readings of %q: %v", i, name)
+				}
+			}
+		}
+		if again, e := readClientDocument(id, body); e != nil || again.Digest != c.Digest {
+			t.Errorf("%q is another client when it is read again: %v", body, e)
 		}
 	})
 }

@@ -150,6 +150,9 @@ func FuzzDecodeStrict(f *testing.F) {
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%q is %#v here and %#v there", data, got, want)
 		}
+		if a, b := namesThatAreOne(got); a != b {
+			t.Errorf("%q has the members %q and %q", data, a, b)
+		}
 		again, err := json.Marshal(got)
 		if err != nil {
 			t.Fatal(err)
@@ -158,6 +161,30 @@ func FuzzDecodeStrict(f *testing.F) {
 			t.Errorf("%q does not survive: %v", data, err)
 		}
 	})
+}
+
+// namesThatAreOne are two member names of one object that some programs take for one, or two empty texts.
+func namesThatAreOne(v any) (string, string) {
+	switch v := v.(type) {
+	case map[string]any:
+		for a, member := range v {
+			for b := range v {
+				if a != b && strings.EqualFold(a, b) {
+					return a, b
+				}
+			}
+			if a, b := namesThatAreOne(member); a != b {
+				return a, b
+			}
+		}
+	case []any:
+		for _, element := range v {
+			if a, b := namesThatAreOne(element); a != b {
+				return a, b
+			}
+		}
+	}
+	return "", ""
 }
 
 func BenchmarkDecodeStrict(b *testing.B) {

@@ -3,6 +3,8 @@ package oauth
 import (
 	"errors"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -255,17 +257,29 @@ func TestCheckRedirectURI(t *testing.T) {
 	}
 }
 
-// R2: what is taken is the registered address byte for byte, but for a loopback port.
+// FuzzProveRedirect (R2): what is accepted is a registered URI to the byte, but for the port of a loopback redirect; and the answer goes to its
+// host and path with exactly one code.
 func FuzzProveRedirect(f *testing.F) {
 	registered := []string{"https://app.example/cb?x=1", "http://127.0.0.1/cb", "http://localhost:33418/", "http://[::1]/cb", "cursor://anysphere.cursor-mcp/cb"}
 	for _, seed := range append(registered, "http://127.0.0.1:5000/cb", "http://127.0.0.1:5000@evil/cb", "http://localhost:1/?", "https://app.example/cb?x=1#") {
 		f.Add(seed)
 	}
+	loopback := regexp.MustCompile(`^(http://(?:127\.0\.0\.1|localhost|\[::1\]))(?::[1-9][0-9]{0,4})?([/?].*)?$`)
+	portless := func(uri string) string { return loopback.ReplaceAllString(uri, "$1$2") }
 	c := &Client{RedirectURIs: registered}
 	f.Fuzz(func(t *testing.T, sent string) {
 		target, err := ProveRedirect(c, sent)
 		if err != nil {
+			if slices.Contains(registered, sent) {
+				t.Errorf("%q is registered and was refused: %v", sent, err)
+			}
 			return
+		}
+		if !slices.Contains(registered, target.Registered()) || target.Sent() != sent {
+			t.Fatalf("%q is taken for %q, and answers go to %q", sent, target.Registered(), target.Sent())
+		}
+		if sent != target.Registered() && (!loopback.MatchString(sent) || portless(sent) != portless(target.Registered())) {
+			t.Errorf("%q was taken for %q", sent, target.Registered())
 		}
 		got, err := url.Parse(target.URL("code", "x"))
 		if err != nil {
@@ -277,9 +291,6 @@ func FuzzProveRedirect(f *testing.F) {
 		}
 		if got.Scheme != want.Scheme || got.Hostname() != want.Hostname() || got.Path != want.Path || got.User != nil || got.Fragment != "" {
 			t.Errorf("%q leads to %s, registered is %s", sent, got, want)
-		}
-		if sent != target.Registered() && !target.Loopback() {
-			t.Errorf("%q was taken for %q", sent, target.Registered())
 		}
 		if len(got.Query()["code"]) != 1 {
 			t.Errorf("%q carries code %v", sent, got.Query()["code"])

@@ -337,7 +337,7 @@ func TestRegistrationsAreLimited(t *testing.T) {
 	t.Error("no common limit")
 }
 
-// D3.
+// FuzzRegister (D3): what is stored is what was asked for or less, what is told is what is stored, and no answer is a fault of ours.
 func FuzzRegister(f *testing.F) {
 	f.Add(`{"redirect_uris":["http://localhost:1/cb"],"token_endpoint_auth_method":"none","scope":"a b"}`)
 	f.Add(`{"redirect_uris":["` + cursorURI + `","https://a.example/"],"client_name":"\u202ex","grant_types":["refresh_token","authorization_code"]}`)
@@ -360,7 +360,17 @@ func FuzzRegister(f *testing.F) {
 		if out.ClientID != saved.ID || strings.HasPrefix(out.ClientID, "https:") || (out.ClientSecret == "") != saved.Public() {
 			t.Errorf("%q: told %+v, stored %+v", body, out, saved)
 		}
+		asked, _ := oauth.ParseScopes(m.Scope)
+		if len(asked.Missing(saved.Scope)) > 0 || saved.Trusted() || !saved.MayUse("authorization_code") || saved.MayUse("client_credentials") {
+			t.Errorf("%q: more than was asked for or may be had: %+v", body, saved)
+		}
+		if out.ClientSecret != "" && !oauth.SameSecret(out.ClientSecret, saved.SecretHashes) {
+			t.Errorf("%q: the secret that was told is not the stored one", body)
+		}
 		for _, uri := range saved.RedirectURIs {
+			if !slices.Contains(m.RedirectURIs, uri) {
+				t.Errorf("registered %q, which was not asked for", uri)
+			}
 			if kind := oauth.RedirectKindOf(uri); kind != oauth.RedirectWeb && kind != oauth.RedirectLoopback {
 				t.Errorf("registered %q", uri)
 			}
