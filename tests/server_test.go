@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -54,6 +55,7 @@ type server struct {
 	probe  string         // the path that answers when the program is ready
 	roots  *x509.CertPool // for https
 	log    *lockedBuffer
+	wrap   []string // a program that becomes the server
 	cmd    *exec.Cmd
 	ended  chan error
 }
@@ -140,7 +142,8 @@ func copyTree(t testing.TB, from, to string) {
 // run starts the program and waits until it answers.
 func (s *server) run() {
 	s.t.Helper()
-	s.cmd = exec.Command(binary(), "serve", "--config", s.config)
+	line := append(slices.Clone(s.wrap), binary(), "serve", "--config", s.config)
+	s.cmd = exec.Command(line[0], line[1:]...)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
