@@ -249,3 +249,36 @@ func wantFixedQueries(t *testing.T) {
 		t.Errorf("G12: %d queries are made in the sources, %d are looked at here", found, len(fixed))
 	}
 }
+
+// I5: two calls that differ only in where one value ends and the next begins, or in the kind of a value, are two calls to the memory of answers.
+func TestRememberedAnswersAreForExactlyOneCall(t *testing.T) {
+	t.Parallel()
+	type pair struct{ allowed, denied string } // arguments
+	var pairs []pair
+	for _, d := range []string{",", "|", ":", ";", "/", " ", "=", "&", "#", "\\\\", "\\\"", "\\n", "\\u001f", "\\u2028", "][", "},{", "\\\",\\\"b\\\":\\\"", "3:", "ab"} {
+		pairs = append(pairs, pair{`{"a":"x` + d + `y","b":"z"}`, `{"a":"x","b":"y` + d + `z"}`}, pair{`{"a":"","b":"` + d + `"}`, `{"a":"` + d + `","b":""}`})
+	}
+	pairs = append(pairs, pair{`{"a":"1","b":1}`, `{"a":1,"b":"1"}`}, pair{`{"a":"null","b":true}`, `{"a":null,"b":"true"}`}, pair{`{"a":[],"b":{}}`, `{"a":{},"b":[]}`}, pair{`{"a":["x","y"],"b":[]}`, `{"a":["x"],"b":["y"]}`},
+		pair{`{"a":{"x":"y"},"b":0}`, `{"a":{"x":{"y":0}},"b":0}`}, pair{`{"a":0.1,"b":2}`, `{"a":0.12,"b":2}`}, pair{`{"a":9007199254740993,"b":0}`, `{"a":9007199254740992,"b":0}`}, pair{`{"a":"é","b":0}`, `{"a":"e\u0301","b":0}`})
+	var bad []string
+	for _, p := range pairs {
+		bad = append(bad, p.denied)
+	}
+	s := prepare(t, "main.yaml", nil)
+	s.writePolicy("tools/pairs.rego", "package policy.tools.pairs\n\ndeny contains \"pair\" if {\n\tinput.tool.name == \"salaries\"\n\tsome p in _bad\n\tp.a == input.tool.arguments.a\n\tp.b == input.tool.arguments.b\n}\n\n_bad := ["+strings.Join(bad, ",\n\t")+"]\n")
+	s.run()
+	b := s.browser(t)
+	token := b.tokens(ask(by("carol"), scopes(scopePayroll))).text("access_token")
+	for _, p := range pairs {
+		for range 2 {
+			b.decide(token, "salaries", p.allowed).wantDecision(true, "allowed")
+			b.decide(token, "salaries", p.denied).wantDecision(false, "denied")
+		}
+	}
+	hits := regexp.MustCompile(`portcullis_policy_questions_total\{cache="hit"\} (\d+)`).FindStringSubmatch(b.get(s.admin + "/metrics").want(200).body)
+	if hits == nil || len(hits[1]) < 2 {
+		t.Errorf("I5: nothing was answered from memory, so this proves nothing: %v", hits)
+	}
+	b.post("/revoke", map[string][]string{"client_id": {"cli"}, "token": {token}}).want(200)
+	b.decide(token, "salaries", pairs[0].allowed).wantDecision(false, "invalid_token") // I8: at the very next request
+}
