@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // memoryBound is what the server may have held at most, in kB. A policy that builds one text in one built-in is stopped only after that
@@ -58,4 +59,26 @@ func TestMemoryIsBoundedWhatARuleWants(t *testing.T) {
 		t.Errorf("G5: at its peak the server held %d kB, want at most %d", kB, memoryBound)
 	}
 	t.Logf("at its peak the server held %d kB", kB)
+}
+
+// X1: however many strangers hold connections, a quarter of the file handles stays free for the database, the policies and the operator.
+func TestConnectionsLeaveFileHandles(t *testing.T) {
+	t.Parallel()
+	s := prepare(t, "main.yaml", nil)
+	s.wrap = []string{"sh", "-c", `ulimit -n 256 && exec "$@"`, "sh"}
+	s.run()
+	s.besiege(t, 400)
+	most := 0
+	for range 100 {
+		handles, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", s.cmd.Process.Pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		most = max(most, len(handles))
+		time.Sleep(20 * time.Millisecond)
+	}
+	if most < 128 || most > 256*3/4+40 {
+		t.Errorf("X1: the server had %d of 256 file handles open", most)
+	}
+	t.Logf("%d of 256 file handles", most)
 }
