@@ -26,6 +26,9 @@ const (
 	housekeepingEvery = time.Minute
 )
 
+// mostConnections are held by the public listener, each in some ten kilobytes, however many file handles there are.
+const mostConnections = 16384
+
 func (a *app) serveCommand() *cobra.Command {
 	flags := map[string]*string{}
 	c := &cobra.Command{Use: "serve", Short: "Run the server", Args: args(cobra.NoArgs)}
@@ -98,6 +101,7 @@ func listen(c *Config) (l listeners, err error) {
 	if l.public, err = net.Listen("tcp", c.Listen); err != nil {
 		return l, badConfig("listen: %w", err)
 	}
+	l.public = server.LimitConnections(l.public, maxConnections())
 	if l.admin, err = net.Listen("tcp", c.AdminListen); err != nil {
 		return l, badConfig("admin_listen: %w", err)
 	}
