@@ -67,6 +67,7 @@ func TestCleanTextIsQuickAndStable(t *testing.T) {
 	}
 }
 
+// U9: whatever the text is, what is shown of it can be seen.
 func FuzzCleanText(f *testing.F) {
 	f.Add("Cla\u202ede", 80)
 	f.Add("e\u200b\u0301\u3164x", 3)

@@ -129,7 +129,7 @@ func FuzzFoldCase(f *testing.F) {
 	})
 }
 
-// What DecodeStrict accepts means the same to the standard library, the loosest reader around.
+// G8: what DecodeStrict accepts means the same to the standard library, the loosest reader around.
 func FuzzDecodeStrict(f *testing.F) {
 	for _, seed := range []string{
 		`{"a":1,"A":2}`, `{"method":"tools/call","METHOD":"tools/list"}`, `[1e400]`, `{"a":"\ud800\udc00"}`, "\"\xff\"", `{}{}`,

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// At most two are open; the third comes in when one of them has ended, however often that is closed; and closing ends an Accept that waits.
+// X1: at most two are open; the third comes in when one of them has ended, however often that is closed; and closing ends an Accept that waits.
 func TestConnectionsBeyondTheLimitWait(t *testing.T) {
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -24,6 +24,10 @@ func attackRows() (ids []string) {
 		{"M", 1, 13, nil},
 		{"D", 1, 8, []int{6}},
 		{"T", 1, 11, nil},
+		{"U", 1, 19, []int{8, 11}},
+		{"I", 1, 8, nil},
+		{"G", 1, 13, []int{7, 9, 10, 11}},
+		{"X", 1, 11, []int{2, 4, 6, 10}},
 	} {
 	numbers:
 		for n := group.first; n <= group.last; n++ {

@@ -213,7 +213,7 @@ func TestASoleResourceIsTheDefault(t *testing.T) {
 	}
 }
 
-// R14: nothing that a caller says of itself enters an address of ours.
+// R14, X11: nothing that a caller says of itself enters an address of ours.
 func TestForgedHostsChangeNothing(t *testing.T) {
 	t.Parallel()
 	s := start(t, "main.yaml", nil)

@@ -143,7 +143,7 @@ func TestAnInteractionStaysInItsBrowser(t *testing.T) {
 	}
 }
 
-// U4, U7: two tabs that load one request have one token, so either may answer; from wherever the browser comes it is asked.
+// U2, U4, U7: two tabs that load one request have one token, so either may answer; from wherever the browser comes it is asked.
 func TestEveryNavigationIsAsked(t *testing.T) {
 	t.Parallel()
 	s := start(t, "main.yaml", nil)

@@ -269,7 +269,7 @@ func writeCertificate(t *testing.T, dir string) *x509.CertPool {
 	return pool
 }
 
-// F18: passwords are slow to check on purpose, so a storm of logins is turned away and not queued without end.
+// F18, U19: passwords are slow to check on purpose, so a storm of logins is turned away and not queued without end.
 func TestALoginStormIsTurnedAway(t *testing.T) {
 	t.Parallel()
 	s := start(t, "main.yaml", nil)

@@ -154,7 +154,7 @@ func TestAMissingServerKeyIsNotReplaced(t *testing.T) {
 	s.run()
 }
 
-// A file with ten faults yields exactly ten messages, in the order of the lines, and exit code 78.
+// X9: a file with ten faults yields exactly ten messages, in the order of the lines, and exit code 78.
 func TestTenFaultsAreTenMessages(t *testing.T) {
 	t.Parallel()
 	_, errs, code := runProgram(t, "", "serve", "--config", "testdata/ten-faults.yaml")

@@ -60,7 +60,7 @@ func TestRedirectURIsThatAreNotRegistered(t *testing.T) {
 	}
 }
 
-// D3: what is no client metadata is refused for what it is.
+// D3, G8: what is no client metadata is refused for what it is.
 func TestBadRegistrations(t *testing.T) {
 	t.Parallel()
 	s := start(t, "main.yaml", map[string]string{"more": "registration: {mode: open}"})

@@ -113,7 +113,7 @@ func TestRepeatedParametersOfADirectRequest(t *testing.T) {
 	}
 }
 
-// R10: a 307 or 308 would have the browser post the password to the next address. Every answer to a POST that redirects is 303.
+// R10, U13: a 307 or 308 would have the browser post the password to the next address. Every answer to a POST that redirects is 303.
 func TestPostsRedirectWith303Only(t *testing.T) {
 	t.Parallel()
 	s := start(t, "main.yaml", nil)

@@ -170,6 +170,7 @@ func TestRevocation(t *testing.T) {
 	}
 }
 
+// I8: the effect is there at the next request.
 func TestWhatARevocationEnds(t *testing.T) {
 	t.Parallel()
 	s := start(t, "main.yaml", nil)

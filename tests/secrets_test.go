@@ -73,7 +73,7 @@ func (s *server) wrongSecrets(b *browser, q request) map[string]string {
 	return canaries
 }
 
-// C12, X5, X7: after everything that can be issued was issued, none of it can be read in the log, the audit, the database, its write-ahead log
+// C12, U16, X5, X7: after everything that can be issued was issued, none of it can be read in the log, the audit, the database, its write-ahead log
 // or its index: not while the server runs, not after it was killed, not after it has ended.
 func TestNoSecretIsLeftBehind(t *testing.T) {
 	t.Parallel()

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// TestADiskThatFails: F3, F4, F5, F16: while the disk refuses to be written nothing is acknowledged and nothing happens by half; what only reads
+// TestADiskThatFails: F3, F4, F5, F16, I7: while the disk refuses to be written nothing is acknowledged and nothing happens by half; what only reads
 // goes on. When the disk works again the server goes on by itself.
 func TestADiskThatFails(t *testing.T) {
 	for name, fault := range map[string]struct{ calls, how string }{
