@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -29,6 +30,27 @@ func schemaDocuments(files []file) (map[string]any, error) {
 	return schemas, nil
 }
 
+// unionOfValues allows the values of both.
+func unionOfValues(a, b map[string]any) map[string]any {
+	mine, aok := a["enum"].([]any)
+	theirs, bok := b["enum"].([]any)
+	if !aok && !bok {
+		return a
+	}
+	union := maps.Clone(a)
+	delete(union, "enum")
+	if aok && bok {
+		all := slices.Clone(mine)
+		for _, v := range theirs {
+			if !slices.Contains(all, v) {
+				all = append(all, v)
+			}
+		}
+		union["enum"] = all
+	}
+	return union
+}
+
 // unionOfSchemas knows the properties of both objects. For other types, and for objects that are free, the first wins:
 // the shipped schemas do not contradict each other there.
 func unionOfSchemas(a, b map[string]any) map[string]any {
@@ -38,7 +60,7 @@ func unionOfSchemas(a, b map[string]any) map[string]any {
 		return b
 	}
 	if !aok || !bok {
-		return a
+		return unionOfValues(a, b)
 	}
 	properties := maps.Clone(mine)
 	for name, schema := range theirs {
@@ -48,5 +70,6 @@ func unionOfSchemas(a, b map[string]any) map[string]any {
 	}
 	union := maps.Clone(a)
 	union["properties"] = properties
+	delete(union, "required") // each question has its own
 	return union
 }
