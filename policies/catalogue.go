@@ -73,6 +73,37 @@ func texts(list []string) []any {
 	return out
 }
 
+// argumentsFile makes the tools' input schemas part of the revision: rules are checked against them. There is none without
+// schemas.
+func argumentsFile(catalogue []*oauth.Resource) ([]file, error) {
+	schemas := map[string]map[string]any{}
+	for _, r := range catalogue {
+		for i := range r.Tools {
+			if t := &r.Tools[i]; t.InputSchema != nil && !r.Disabled {
+				schemas[foundTool{r.Key, t}.String()] = t.InputSchema
+			}
+		}
+	}
+	if len(schemas) == 0 {
+		return nil, nil
+	}
+	data, err := json.Marshal(schemas)
+	return []file{{path: "arguments", data: data, shipped: true}}, err
+}
+
+// foreignRefs refuses references that leave a tool's schema. Nothing is ever fetched for one.
+func (p *program) foreignRefs() []Problem {
+	var problems []Problem
+	for _, r := range p.catalogue {
+		for i := range r.Tools {
+			if ref := foreignRef(r.Tools[i].InputSchema); ref != "" && !r.Disabled {
+				problems = append(problems, Problem{Message: fmt.Sprintf("the inputSchema of %s refers to %q; only references inside the schema (#/$defs/…) are followed", foundTool{r.Key, &r.Tools[i]}, ref)})
+			}
+		}
+	}
+	return problems
+}
+
 // catalogueFile makes the catalogue part of the revision, as if it were a file.
 func catalogueFile(servers map[string]any) (file, error) {
 	data, err := json.Marshal(servers) // map keys come out sorted

@@ -109,7 +109,7 @@ func TestObstacles(t *testing.T) {
 func TestOrdinaryPoliciesAreCacheable(t *testing.T) {
 	dir := demoDir(t)
 	e := engineFrom(t, Config{Dir: dir, Defaults: true, Catalogue: []*oauth.Resource{demoResource()}})
-	report, err := Check(dir)
+	report, err := Check(dir, CheckOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

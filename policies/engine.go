@@ -98,40 +98,6 @@ func (e *Engine) Status() Status {
 	return s
 }
 
-// CheckReport is everything that can be said of a policy directory without running its tests.
-type CheckReport struct {
-	Problems []Problem `json:"problems"` // any keeps the directory from being activated
-	Warnings []Problem `json:"warnings"` // habits that let calls through by accident
-	Files    int       `json:"files"`
-
-	Cache []Cacheability `json:"cache,omitempty"` // absent if there are problems
-}
-
-// Check looks for all problems of a directory at once.
-func Check(dir string) (CheckReport, error) {
-	s, problems, err := readSource(dir, true, nil)
-	if err != nil {
-		return CheckReport{}, err
-	}
-	p, more, err := s.parse()
-	if err != nil {
-		return CheckReport{}, err
-	}
-	report := CheckReport{Problems: append(append([]Problem{}, problems...), more...), Warnings: []Problem{}, Files: len(s.author)}
-	if p != nil {
-		report.Warnings = append(report.Warnings, sortProblems(p.warnings)...)
-		_, more = p.compile(true)
-		report.Problems = withCompiled(report.Problems, more)
-	}
-	if len(report.Problems) == 0 {
-		if compiler, _ := p.compile(false); compiler != nil { // as a server compiles it, without print
-			report.Cache = p.cacheabilityOf(compiler)
-		}
-	}
-	report.Problems = sortProblems(report.Problems)
-	return report, nil
-}
-
 // IsLoadError tells whether the author of the policies can mend what is wrong.
 func IsLoadError(err error) bool {
 	var load *LoadError

@@ -40,6 +40,7 @@ type generation struct {
 // source is everything that a generation is made of, read but not yet understood.
 type source struct {
 	shipped, author []file
+	resources       []*oauth.Resource // the catalogue
 	servers         map[string]any
 	served          file   // servers as a file
 	catalogue       string // digest of servers
@@ -49,7 +50,7 @@ type source struct {
 
 // readSource reads the binary's and the author's files and the catalogue. Problems are the author's.
 func readSource(dir string, defaults bool, catalogue []*oauth.Resource) (source, []Problem, error) {
-	var s source
+	s := source{resources: catalogue}
 	var err error
 	if s.servers, err = serversDocument(catalogue); err != nil {
 		return s, nil, fmt.Errorf("policies: catalogue: %w", err)
@@ -60,6 +61,11 @@ func readSource(dir string, defaults bool, catalogue []*oauth.Resource) (source,
 	if s.served, err = catalogueFile(s.servers); err != nil {
 		return s, nil, fmt.Errorf("policies: catalogue: %w", err)
 	}
+	arguments, err := argumentsFile(catalogue)
+	if err != nil {
+		return s, nil, fmt.Errorf("policies: catalogue: %w", err)
+	}
+	s.shipped = append(s.shipped, arguments...)
 	author, problems := authorFiles(dir)
 	s.author = author
 	s.name()
@@ -78,46 +84,58 @@ func (s *source) name() {
 
 // program is a source that parsed: modules by file name, and the data documents.
 type program struct {
-	modules  map[string]*ast.Module
-	author   []string // names of the author's modules
-	tests    map[string]bool
-	config   map[string]any
-	servers  map[string]any
-	schemas  *ast.SchemaSet
-	inputs   map[string]any // the input schemas, by name
-	places   []firedRule    // the exported rules, by the number in labelPlace
-	warnings []Problem
+	modules   map[string]*ast.Module
+	author    []string // names of the author's modules
+	tests     map[string]bool
+	config    map[string]any
+	servers   map[string]any
+	catalogue []*oauth.Resource // empty = not known
+	schemas   *ast.SchemaSet
+	inputs    map[string]any // the input schemas, by name
+	places    []firedRule    // the exported rules, by the number in labelPlace
+	warnings  []Problem      // what lets calls through by accident
+	notes     []Problem      // what was checked, and what could not be
+	partial   bool           // some of the author's modules are missing, since they cannot be read
 }
 
-// parse reads all files of a source and checks the author's modules. The program is usable even with problems of
-// names and forms, so that they can be reported together with those of the compiler; nil means that it is not.
+// parse reads all files of a source and checks the author's modules. The program can be compiled even with problems, so that
+// they are reported together with those of the compiler.
 func (s source) parse() (*program, []Problem, error) {
 	boundBuiltins()
 	schemas, err := schemaDocuments(s.shipped)
 	if err != nil {
 		return nil, nil, fmt.Errorf("policies: %w", err)
 	}
-	p := &program{modules: map[string]*ast.Module{}, tests: map[string]bool{}, servers: s.servers, schemas: ast.NewSchemaSet(), inputs: schemas}
+	p := &program{modules: map[string]*ast.Module{}, tests: map[string]bool{}, servers: s.servers, catalogue: s.resources, schemas: ast.NewSchemaSet(), inputs: schemas}
 	for name, doc := range schemas {
 		p.schemas.Put(ast.MustParseRef("schema."+name), doc)
 	}
 	var problems []Problem
 	p.config, problems = configDocument(s.author)
-	usable := true
 	for _, f := range s.author {
 		if f.isRego() {
 			found, ok := p.addAuthor(f)
 			problems = append(problems, found...)
-			usable = usable && ok
+			p.partial = p.partial || !ok
 		}
 	}
-	if !usable {
-		return nil, problems, nil
-	}
+	problems = append(problems, p.checkRules()...)
 	if err := p.addShipped(s.shipped, s.shippedTests); err != nil {
 		return nil, nil, err
 	}
 	return p, problems, p.specialise()
+}
+
+// checkRules looks at what the author's rules say of the input and of the catalogue, and types the arguments of tools.
+func (p *program) checkRules() []Problem {
+	problems := p.foreignRefs()
+	g := p.graph()
+	found, notes := g.typeArguments()
+	problems, p.notes = append(problems, found...), append(p.notes, notes...)
+	found, warnings := g.checkValues()
+	problems, p.warnings = append(problems, found...), append(p.warnings, warnings...)
+	p.warnings = append(p.warnings, g.checkAbsent()...)
+	return problems
 }
 
 func parseModule(f file) (*ast.Module, error) {
@@ -128,7 +146,7 @@ func parseModule(f file) (*ast.Module, error) {
 	})
 }
 
-// addAuthor parses one module. ok is false if the rest cannot be compiled sensibly.
+// addAuthor parses one module. ok is false if it is left out.
 func (p *program) addAuthor(f file) (problems []Problem, ok bool) {
 	m, err := parseModule(f)
 	if err != nil {
@@ -249,9 +267,10 @@ func (p *program) chosen(withTests bool) map[string]*ast.Module {
 
 // compile type-checks all modules at once: module by module would take quadratic time.
 func (p *program) compile(withTests bool) (*ast.Compiler, []Problem) {
+	modules := p.chosen(withTests)
 	c := p.compiler(withTests)
-	if c.Compile(p.chosen(withTests)); c.Failed() {
-		return nil, problemsOf(c.Errors)
+	if c.Compile(modules); c.Failed() {
+		return nil, p.compileRest(withTests, modules, c.Errors)
 	}
 	return c, p.checkReferences(c)
 }
@@ -270,12 +289,9 @@ func load(ctx context.Context, s source, found []Problem, remember int) (*genera
 		return nil, err
 	}
 	problems = append(found, problems...)
-	if p == nil {
-		return nil, loadError(problems)
-	}
 	compiler, more := p.compile(false)
 	if problems = withCompiled(problems, more); len(problems) > 0 {
-		return nil, loadError(problems)
+		return nil, loadError(withCarets(problems, s.author))
 	}
 	report, err := p.test(ctx, TestOptions{}, p.author)
 	if err != nil {

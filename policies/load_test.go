@@ -40,7 +40,7 @@ func TestRefusedDirectories(t *testing.T) {
 		{"alow", map[string]string{"a.rego": payments + "alow if true\n"}, []string{"did you mean allow?"}},
 		{"required_scope", map[string]string{"a.rego": payments + "required_scope contains \"a:b\"\n"}, []string{"did you mean required_scopes?"}},
 		{"a rule of another kind", map[string]string{"a.rego": payments + "grant contains \"a:b\"\n"}, []string{"rule grant would be ignored"}},
-		{"a helper without underscore", map[string]string{"a.rego": payments + "limit := 5\n"}, []string{"rule limit would be ignored", "begin the names of other rules with _"}},
+		{"a helper without underscore", map[string]string{"a.rego": payments + "limit := 5\n"}, []string{"rule limit would be ignored", "or begin the name with _"}},
 		{"deny as boolean", map[string]string{"a.rego": payments + "deny := true\n"}, []string{"rule deny is a single value; it must be a set: deny contains VALUE"}},
 		{"deny as text", map[string]string{"a.rego": payments + "deny := \"text\"\n"}, []string{"rule deny is a single value"}},
 		{"deny if", map[string]string{"a.rego": payments + "deny if true\n"}, []string{"rule deny is a single value"}},
@@ -189,6 +189,32 @@ func TestAllProblemsAtOnceInOrder(t *testing.T) {
 	}
 }
 
+// TestProblemsDoNotHideOthers: the compiler ends at its first stage that fails, and a file that does not parse is missing.
+func TestProblemsDoNotHideOthers(t *testing.T) {
+	report, err := Check(dirWith(t, map[string]string{
+		"a.rego": payments + "import data.lib.own\n\nimport data.lib.mcp\n\ndeny contains \"no\" if http.send({}).x\n\ndeny contains \"a\" if input.tol\n\ndeny contains \"b\" if {\n\tx > 1\n}\n\n" +
+			"deny contains \"c\" if own.small(1)\n\ndeny contains _text if data.servers.x.y\n\n_text := \"t\" if input.subject.groups[0] == 3\n",
+		"b.rego": "package lib.own\n\nsmall(x) if {\n",
+		"c.rego": "package polcy.tools.x\n\nallow if true\n",
+		"d.rego": "package policy.scopes.x\n\ngrant contains \"a:b\" if input.stge == \"x\"\n\ngrant contains \"a:b\" if input.subject.id.x\n",
+	}), CheckOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := problemTexts(report.Problems)
+	for _, want := range []string{
+		"a.rego:5:1: import data.lib.mcp unused", "the built-in http.send is not offered", "undefined ref: input.tol", "var x is unsafe", "data.servers.x.y leads nowhere", "match error",
+		"b.rego:4:0: unexpected eof token", "c.rego:1:1: package polcy.tools.x would never be asked", "undefined ref: input.stge", "undefined ref: input.subject.id.x",
+	} {
+		if strings.Count(got, want) != 1 {
+			t.Errorf("%d times %q", strings.Count(got, want), want)
+		}
+	}
+	if len(report.Problems) != 10 {
+		t.Errorf("%d problems:\n%s", len(report.Problems), got)
+	}
+}
+
 func TestAcceptedDirectories(t *testing.T) {
 	for name, files := range map[string]map[string]string{
 		"nothing":                 {},
@@ -213,7 +239,7 @@ func TestAcceptedDirectories(t *testing.T) {
 			if _, err := New(context.Background(), Config{Dir: dir, Defaults: true, Log: silent()}); err != nil {
 				t.Fatal(err)
 			}
-			report, err := Check(dir)
+			report, err := Check(dir, CheckOptions{})
 			if err != nil || len(report.Problems) > 0 {
 				t.Fatal(report.Problems, err)
 			}
@@ -254,7 +280,7 @@ func TestWarnings(t *testing.T) {
 	report, err := Check(dirWith(t, map[string]string{
 		"a.rego": payments + "allow if not _blocked\n\n_blocked if input.tool.name == \"x\"\n",
 		"b.rego": "package policy.access.x\n\ndefault allow := true\n",
-	}))
+	}), CheckOptions{})
 	if err != nil || len(report.Problems) > 0 {
 		t.Fatal(report.Problems, err)
 	}

@@ -142,7 +142,7 @@ test_nothing_else if count(log.mask) == 2
 	}
 	for _, name := range []string{"system", "system.logs", "system.log.x", "system.main"} {
 		dir := dirWith(t, map[string]string{"x.rego": "package " + name + "\n\nmask contains \"/input/tool/title\"\n"})
-		if report, err := Check(dir); err != nil || len(report.Problems) == 0 {
+		if report, err := Check(dir, CheckOptions{}); err != nil || len(report.Problems) == 0 {
 			t.Errorf("package %s is taken: %+v, %v", name, report, err)
 		}
 	}

@@ -21,6 +21,14 @@ type Problem struct {
 
 // String is file:line:column: message, with the detail on lines of its own.
 func (p Problem) String() string {
+	if p.Detail != "" {
+		return p.Short() + "\n\t" + strings.ReplaceAll(p.Detail, "\n", "\n\t")
+	}
+	return p.Short()
+}
+
+// Short is file:line:column: message.
+func (p Problem) Short() string {
 	var b strings.Builder
 	if p.File != "" {
 		b.WriteString(p.File)
@@ -30,9 +38,6 @@ func (p Problem) String() string {
 		b.WriteString(": ")
 	}
 	b.WriteString(p.Message)
-	if p.Detail != "" {
-		b.WriteString("\n\t" + strings.ReplaceAll(p.Detail, "\n", "\n\t"))
-	}
 	return b.String()
 }
 
@@ -67,6 +72,9 @@ func sortProblems(problems []Problem) []Problem {
 func withCompiled(problems, compiled []Problem) []Problem {
 	var own, shipped []Problem
 	for _, p := range compiled {
+		if saidAlready(problems, p) {
+			continue
+		}
 		if strings.HasPrefix(p.File, shippedPrefix) {
 			p.Message += " (some package of yours gives a value that this router cannot take)"
 			shipped = append(shipped, p)
@@ -78,6 +86,47 @@ func withCompiled(problems, compiled []Problem) []Problem {
 		return shipped
 	}
 	return problems
+}
+
+// saidAlready tells whether our own check of arguments has found what the type checker finds, too.
+func saidAlready(problems []Problem, p Problem) bool {
+	return strings.HasPrefix(p.Message, "undefined ref: input.tool.arguments") && slices.ContainsFunc(problems, func(q Problem) bool {
+		return q.File == p.File && q.Line == p.Line && strings.HasPrefix(q.Message, "input.tool.arguments")
+	})
+}
+
+// maxCaretLine is how much of a line is shown above a caret.
+const maxCaretLine = 90
+
+// withCarets shows the line of each problem that does not show it yet, with a caret below the place.
+func withCarets(problems []Problem, files []file) []Problem {
+	lines := map[string][]string{}
+	for _, f := range files {
+		lines[f.name()] = strings.Split(string(f.data), "\n")
+	}
+	for i := range problems {
+		p := &problems[i]
+		if text := lines[p.File]; p.Line > 0 && p.Line <= len(text) && !strings.Contains(p.Detail, "^") {
+			p.Detail = strings.TrimSuffix(caret(text[p.Line-1], p.Column)+"\n"+p.Detail, "\n")
+		}
+	}
+	return problems
+}
+
+// caret is a line, without what stands before its first word, and a caret below one column (in bytes, from 1).
+func caret(line string, column int) string {
+	line = strings.TrimRight(line, "\r")
+	at := min(max(column-1, 0), len(line))
+	before := strings.TrimLeft(line[:at], " \t")
+	after := []rune(strings.ReplaceAll(line[at:], "\t", " "))
+	head := []rune(strings.ReplaceAll(before, "\t", " "))
+	if len(head) > maxCaretLine/2 {
+		head = append([]rune("…"), head[len(head)-maxCaretLine/2:]...)
+	}
+	if room := maxCaretLine - len(head); len(after) > room {
+		after = append(after[:room-1], '…')
+	}
+	return string(head) + string(after) + "\n" + strings.Repeat(" ", len(head)) + "^"
 }
 
 // problemAt makes a problem at a place in a Rego file.

@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -24,7 +25,7 @@ func (p *program) checkReferences(c *ast.Compiler) []Problem {
 				return true
 			case *ast.Term:
 				if ref, ok := x.Value.(ast.Ref); ok {
-					if wrong := checkReference(c, ref, p.config); wrong != "" {
+					if wrong := p.checkReference(c, ref); wrong != "" {
 						problems = append(problems, problemAt(x.Location, "%s", wrong))
 					}
 				}
@@ -37,7 +38,7 @@ func (p *program) checkReferences(c *ast.Compiler) []Problem {
 }
 
 // checkReference says what is wrong with one reference, or "".
-func checkReference(c *ast.Compiler, ref ast.Ref, config map[string]any) string {
+func (p *program) checkReference(c *ast.Compiler, ref ast.Ref) string {
 	if len(ref) < 2 || !ref[0].Equal(ast.DefaultRootDocument) {
 		return ""
 	}
@@ -47,10 +48,13 @@ func checkReference(c *ast.Compiler, ref ast.Ref, config map[string]any) string 
 	}
 	switch root {
 	case "servers":
-		return ""
+		return p.checkServersReference(ref)
 	case "config":
-		return checkConfigReference(ref, config)
+		return checkConfigReference(ref, p.config)
 	case "policy", "lib", "mcp", "system":
+		if p.partial {
+			return "" // it may lie in what could not be read
+		}
 		return checkRuleReference(c, ref)
 	}
 	return fmt.Sprintf("%s leads nowhere; want one of: data.config, data.lib, data.policy, data.servers", ref)
@@ -72,6 +76,74 @@ func checkConfigReference(ref ast.Ref, config map[string]any) string {
 			return fmt.Sprintf("%s is not in the configuration files; want one of: %s", ref[:i+1], strings.Join(keys, ", "))
 		}
 		if at, ok = next.(map[string]any); !ok {
+			return belowValue(ref, i, next)
+		}
+	}
+	return ""
+}
+
+// belowValue says what is wrong with a reference that goes on below a value that is no object.
+func belowValue(ref ast.Ref, at int, value any) string {
+	if at+1 >= len(ref) {
+		return ""
+	}
+	kind := "a text"
+	switch value.(type) {
+	case []any:
+		if _, named := ref[at+1].Value.(ast.String); !named {
+			return ""
+		}
+		kind = "a list, whose elements have numbers"
+	case bool:
+		kind = "a boolean"
+	case json.Number, int, int64, uint64, float64:
+		kind = "a number"
+	case nil:
+		kind = "null"
+	}
+	return fmt.Sprintf("%s leads nowhere; %s is %s", ref[:at+2], ref[:at+1], kind)
+}
+
+// serverForm is the form of data.servers: nil stands for a value, "*" for any name.
+func serverForm() map[string]any {
+	hints := map[string]any{"readOnlyHint": nil, "destructiveHint": nil, "idempotentHint": nil, "openWorldHint": nil}
+	return map[string]any{
+		"id": nil, "name": nil, "wildcard_scopes": map[string]any{"*": nil},
+		"scopes": map[string]any{"*": map[string]any{"description": nil, "risk": nil, "destructive": nil}},
+		"tools":  map[string]any{"*": map[string]any{"title": nil, "scopes": map[string]any{"*": nil}, "annotations": hints}},
+	}
+}
+
+// checkServersReference holds a reference to the form of the catalogue, and its constant names to the servers, tools and
+// scopes that there are.
+func (p *program) checkServersReference(ref ast.Ref) string {
+	form := map[string]any{"*": serverForm()}
+	var value any = p.servers
+	known := len(p.servers) > 0
+	for i, t := range ref[2:] {
+		key, constant := t.Value.(ast.String)
+		next, named := form[string(key)]
+		free, open := form["*"]
+		switch {
+		case open:
+			next = free
+		case constant && !named:
+			return fmt.Sprintf("%s leads nowhere; want one of: %s", ref[:i+3], strings.Join(slices.Sorted(maps.Keys(form)), ", "))
+		case !constant:
+			return ""
+		}
+		if object, ok := value.(map[string]any); known && ok && constant {
+			if value, ok = object[string(key)]; !ok {
+				return fmt.Sprintf("%s leads nowhere; want one of: %s", ref[:i+3], strings.Join(slices.Sorted(maps.Keys(object)), ", "))
+			}
+		} else {
+			known = false
+		}
+		var more bool
+		if form, more = next.(map[string]any); !more {
+			if i+3 < len(ref) {
+				return fmt.Sprintf("%s leads nowhere; %s is a value", ref[:i+4], ref[:i+3])
+			}
 			return ""
 		}
 	}

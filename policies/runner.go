@@ -93,11 +93,11 @@ func Test(ctx context.Context, dir string, o TestOptions) (TestReport, error) {
 	if err != nil {
 		return TestReport{}, err
 	}
-	if problems = append(found, problems...); len(problems) > 0 || p == nil {
-		return TestReport{}, loadError(problems)
+	if problems = append(found, problems...); len(problems) > 0 {
+		return TestReport{}, loadError(withCarets(problems, s.author))
 	}
 	if _, problems := p.compile(false); len(problems) > 0 {
-		return TestReport{}, loadError(withCompiled(nil, problems))
+		return TestReport{}, loadError(withCarets(withCompiled(nil, problems), s.author))
 	}
 	names := p.author
 	if o.Shipped {

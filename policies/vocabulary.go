@@ -168,5 +168,5 @@ func editDistance(a, b string) int {
 
 // wantOneOf lists the names that a package may export.
 func wantOneOf(forms map[string]ruleForm) string {
-	return "want one of: " + strings.Join(slices.Sorted(maps.Keys(forms)), ", ") + "; begin the names of other rules with _"
+	return "want one of: " + strings.Join(slices.Sorted(maps.Keys(forms)), ", ") + "\nor begin the name with _, if the rule is a helper"
 }

@@ -1,90 +1,91 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
+	"io"
+	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"portcullis/oauth"
 	"portcullis/policies"
 )
 
 func (a *app) policyCommand() *cobra.Command {
-	var options policies.TestOptions
-	var verbose bool
+	return noun("policy", "Policies in Rego", a.policyCheckCommand(), a.policyTestCommand(), a.policyExplainCommand(), a.policyReplayCommand())
+}
+
+// catalogueFlag gives a command --catalogue, which stands in for --config where the configuration is not at hand.
+func (a *app) catalogueFlag(c *cobra.Command, file *string) {
+	c.Flags().StringVar(file, "catalogue", "", "servers, tools and scopes as policy export writes them; or give --config")
+}
+
+// catalogue reads the registered servers from --catalogue or --config; nil = neither is given.
+func (a *app) catalogue(c *cobra.Command, file string) ([]*oauth.Resource, error) {
+	switch {
+	case file != "" && c.Flags().Changed("config"):
+		return nil, usageError("give --catalogue or --config, not both")
+	case file != "":
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		found, err := policies.ReadCatalogue(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		return found, nil
+	case a.configFile == "":
+		return nil, nil
+	}
+	config, err := a.load(nil)
+	if err != nil {
+		return nil, err
+	}
+	configured, err := config.configured()
+	if err != nil {
+		return nil, err
+	}
+	found := make([]*oauth.Resource, len(configured.Resources))
+	for i := range configured.Resources {
+		found[i] = &configured.Resources[i]
+	}
+	return found, nil
+}
+
+// defaultsFlag gives a command --defaults; the result tells whether the shipped defaults are left out.
+func defaultsFlag(c *cobra.Command) func() (bool, error) {
 	var defaults string
-	test := &cobra.Command{Use: "test DIR", Short: "Run the tests of a policy folder", Args: args(cobra.ExactArgs(1)),
-		RunE: func(c *cobra.Command, given []string) error {
-			switch defaults {
-			case "on", "none":
-				options.NoDefaults = defaults == "none"
-			default:
-				return usageError("--defaults must be on or none, as policy.defaults of the configuration")
-			}
-			return a.policyTest(c.Context(), given[0], options, verbose)
-		}}
-	test.Flags().StringVar(&options.Run, "run", "", "only tests whose package.name fits this regular expression")
-	test.Flags().StringVar(&defaults, "defaults", "on", "on or none, as policy.defaults of the configuration")
-	test.Flags().BoolVar(&options.Shipped, "shipped", false, "the tests of the shipped policies, too")
-	test.Flags().BoolVarP(&verbose, "verbose", "v", false, "passing tests, too")
-	a.outputFlag(test)
-	check := &cobra.Command{Use: "check DIR", Short: "Say everything that is wrong with a policy folder", Args: args(cobra.ExactArgs(1)),
-		RunE: func(_ *cobra.Command, given []string) error { return a.policyCheck(given[0]) }}
-	a.outputFlag(check)
-	return noun("policy", "Policies in Rego", test, check, a.policyExplainCommand(), a.policyReplayCommand())
+	c.Flags().StringVar(&defaults, "defaults", "on", "on or none, as policy.defaults of the configuration")
+	return func() (bool, error) {
+		if defaults != "on" && defaults != "none" {
+			return false, usageError("--defaults must be on or none, as policy.defaults of the configuration")
+		}
+		return defaults == "none", nil
+	}
 }
 
-// policyTest exits with 2 when a test fails or the folder cannot be loaded, as opa test does.
-func (a *app) policyTest(ctx context.Context, dir string, options policies.TestOptions, verbose bool) error {
-	report, err := policies.Test(ctx, dir, options)
-	if policies.IsLoadError(err) {
-		return &exitCode{code: exitUsage, err: err}
-	} else if err != nil {
-		return err
-	}
-	if a.output == "json" {
-		err = json.NewEncoder(a.stdout).Encode(report)
-	} else {
-		for _, t := range report.Tests {
-			if verbose || !t.Passed {
-				fmt.Fprintln(a.stdout, t)
-			}
-		}
-		_, err = fmt.Fprintf(a.stdout, "%d passed, %d failed, %d skipped\n", report.Passed, report.Failed, report.Skipped)
-	}
-	if err == nil && report.Failed > 0 {
-		return &exitCode{code: exitUsage}
-	}
-	return err
-}
+// textWidth is where text for people is broken.
+const textWidth = 96
 
-// policyCheck exits with 2 when the folder would not be activated.
-func (a *app) policyCheck(dir string) error {
-	report, err := policies.Check(dir)
-	if policies.IsLoadError(err) {
-		return &exitCode{code: exitUsage, err: err}
-	} else if err != nil {
-		return err
-	}
-	if a.output == "json" {
-		err = json.NewEncoder(a.stdout).Encode(report)
-	} else {
-		for _, p := range report.Problems {
-			fmt.Fprintln(a.stdout, p)
+// printWrapped prints text whose first line is broken at blanks; what follows on lines of its own stays as it is.
+func printWrapped(w io.Writer, text string) {
+	first, rest, more := strings.Cut(text, "\n")
+	for len([]rune(first)) > textWidth {
+		runes := []rune(first)
+		at := textWidth
+		for at > textWidth/2 && runes[at] != ' ' {
+			at--
 		}
-		for _, p := range report.Warnings {
-			fmt.Fprintln(a.stdout, "warning:", p)
+		if runes[at] != ' ' {
+			break
 		}
-		for _, c := range report.Cache {
-			for _, p := range c.Obstacles {
-				fmt.Fprintf(a.stdout, "note: %s (answers about %s are evaluated each time)\n", p, c.Kind)
-			}
-		}
-		_, err = fmt.Fprintf(a.stdout, "%d files, %d problems, %d warnings\n", report.Files, len(report.Problems), len(report.Warnings))
+		fmt.Fprintln(w, string(runes[:at]))
+		first = "    " + string(runes[at+1:])
 	}
-	if err == nil && len(report.Problems) > 0 {
-		return &exitCode{code: exitUsage}
+	fmt.Fprintln(w, first)
+	if more {
+		fmt.Fprintln(w, rest)
 	}
-	return err
 }

@@ -1,0 +1,349 @@
+package policies
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"portcullis/oauth"
+)
+
+// A subject is what a body can be about: the catalogued tools that its conditions leave over.
+type subject struct {
+	tools  []foundTool
+	schema map[string]any // of their arguments together; nil = not known, or anything
+	choice choice
+}
+
+type foundTool struct {
+	server string
+	tool   *oauth.Tool
+}
+
+// String is server/tool.
+func (f foundTool) String() string { return f.server + "/" + f.tool.Name }
+
+// subject finds the tools of the catalogue that a body is about.
+func (g *ruleGraph) subject(b *ruleBody) subject {
+	s := subject{choice: g.context(b)}
+	if s.choice.tools == nil {
+		return s
+	}
+	var schemas []any
+	open := false
+	for _, r := range g.program.catalogue {
+		if r.Disabled || s.choice.servers != nil && !s.choice.servers[r.Key] {
+			continue
+		}
+		for i := range r.Tools {
+			if t := &r.Tools[i]; s.choice.tools[t.Name] {
+				schema, free := argumentSchema(t)
+				open = open || free
+				schemas = append(schemas, schema)
+				s.tools = append(s.tools, foundTool{r.Key, t})
+			}
+		}
+	}
+	switch {
+	case open || len(schemas) == 0:
+	case len(schemas) == 1:
+		s.schema, _ = schemas[0].(map[string]any)
+	default:
+		s.schema = map[string]any{"anyOf": schemas}
+	}
+	return s
+}
+
+// names lists the tools for a message: "the tool transfer of demo".
+func (s subject) names() string {
+	names := make([]string, len(s.tools))
+	for i, f := range s.tools {
+		names[i] = f.tool.Name + " of " + f.server
+	}
+	slices.Sort(names)
+	word := "the tool "
+	if len(names) > 1 {
+		word = "the tools "
+	}
+	return word + strings.Join(names, ", ")
+}
+
+// inputSchema is the schema of the whole input that a body sees, with the arguments of its tools in place.
+func (g *ruleGraph) inputSchema(b *ruleBody, s subject) map[string]any {
+	whole, _ := g.program.inputs[inputSchemaOf(b.own.kind)].(map[string]any)
+	if s.schema == nil {
+		return whole
+	}
+	return withArguments(whole, []string{"tool", "arguments"}, s.schema)
+}
+
+// inputSchemaOf names the schema of a kind; libraries see what any question knows.
+func inputSchemaOf(k kind) string {
+	switch k {
+	case kindClients:
+		return "client_admission"
+	case kindScopes:
+		return "scope_grant"
+	case kindTools:
+		return "tool_call"
+	case kindAccess:
+		return "access"
+	}
+	return anyInput
+}
+
+// withArguments is a copy of an object's schema with another one at a place.
+func withArguments(schema map[string]any, path []string, other map[string]any) map[string]any {
+	if len(path) == 0 {
+		return other
+	}
+	properties, _ := schema["properties"].(map[string]any)
+	child, ok := properties[path[0]].(map[string]any)
+	if !ok {
+		return schema
+	}
+	out, members := maps.Clone(schema), maps.Clone(properties)
+	members[path[0]] = withArguments(child, path[1:], other)
+	out["properties"] = members
+	return out
+}
+
+// field is what a schema says about a place.
+type field struct {
+	schema   map[string]any
+	known    bool     // it can be there, as far as the schema tells
+	always   bool     // it and all around it are required
+	missing  int      // the first part of the path that cannot be there
+	siblings []string // the names that could stand there instead
+}
+
+// fieldAt follows a path. Where a schema leaves things open, everything is known and nothing certain.
+func fieldAt(schema map[string]any, path inputPath) field {
+	f := field{schema: schema, known: true, always: true}
+	for i, key := range path {
+		if alternatives, ok := f.schema["anyOf"].([]any); ok {
+			return fieldOfAny(alternatives, path[i:], f.always, i)
+		}
+		properties, named := f.schema["properties"].(map[string]any)
+		next, found := properties[key].(map[string]any)
+		switch {
+		case found:
+			f.always = f.always && isRequired(f.schema, key)
+			f.schema = next
+		case named || f.schema["additionalProperties"] == false || isScalar(f.schema):
+			return field{missing: i, siblings: slices.Sorted(maps.Keys(properties))}
+		default:
+			return field{schema: map[string]any{}, known: true}
+		}
+	}
+	return f
+}
+
+// fieldOfAny knows a place if one of the alternatives does, and is certain of it if all are.
+func fieldOfAny(alternatives []any, path inputPath, always bool, before int) field {
+	all := field{always: always, missing: before}
+	var values []any
+	enumerated := true
+	for _, a := range alternatives {
+		schema, _ := a.(map[string]any)
+		f := fieldAt(schema, path)
+		if !f.known {
+			all.always = false
+			all.missing = max(all.missing, before+f.missing)
+			all.siblings = append(all.siblings, f.siblings...)
+			continue
+		}
+		all.known, all.always = true, all.always && f.always
+		list, ok := f.schema["enum"].([]any)
+		values, enumerated = append(values, list...), enumerated && ok
+	}
+	slices.Sort(all.siblings)
+	all.siblings = slices.Compact(all.siblings)
+	all.schema = map[string]any{}
+	if enumerated && len(values) > 0 {
+		all.schema["enum"] = values
+	}
+	return all
+}
+
+// isScalar tells whether there can be nothing below.
+func isScalar(schema map[string]any) bool {
+	switch schema["type"] {
+	case "string", "number", "integer", "boolean":
+		return true
+	}
+	return false
+}
+
+// isRequired tells whether a member is always there. Every rule about tools is silent where there is none, so the tool
+// itself counts as there.
+func isRequired(schema map[string]any, key string) bool {
+	required, _ := schema["required"].([]any)
+	return slices.ContainsFunc(required, func(x any) bool { return x == key }) || key == "tool"
+}
+
+// typeArguments gives the type checker the schemas of the tools that each rule is about, and finds misspelled arguments.
+func (g *ruleGraph) typeArguments() (problems, notes []Problem) {
+	for _, b := range g.bodies {
+		if b.own.kind != kindTools && b.own.kind != "" || b.own.log {
+			continue
+		}
+		uses := argumentUses(b)
+		if len(uses) == 0 {
+			continue
+		}
+		s := g.subject(b)
+		notes = append(notes, g.argumentNotes(b, s, uses[0])...)
+		if s.schema == nil {
+			continue
+		}
+		for _, use := range uses {
+			if f := fieldAt(s.schema, use.path); !f.known {
+				problems = append(problems, unknownArgument(s, use, f))
+			}
+		}
+		if !b.branch { // the compiler takes no annotations for branches
+			g.program.annotate(b, s)
+		}
+	}
+	return problems, notes
+}
+
+// argumentUse is one place where a rule names an argument.
+type argumentUse struct {
+	path inputPath // below input.tool.arguments
+	at   *ast.Location
+}
+
+// argumentUses finds them, also as the key of object.get.
+func argumentUses(b *ruleBody) []argumentUse {
+	base := inputPath{"tool", "arguments"}
+	var uses []argumentUse
+	add := func(path inputPath, at *ast.Location) {
+		if len(path) > len(base) && path.begins(base) {
+			uses = append(uses, argumentUse{path[len(base):], at})
+		}
+	}
+	walkInput(b, add)
+	slices.SortFunc(uses, func(x, y argumentUse) int { return x.at.Compare(y.at) })
+	return uses
+}
+
+// walkInput calls f for every constant place of the input that a body reads.
+func walkInput(b *ruleBody, f func(path inputPath, at *ast.Location)) {
+	var at *ast.Location
+	ast.NewGenericVisitor(func(x any) bool {
+		switch x := x.(type) {
+		case *ast.Rule:
+			return x != b.rule
+		case *ast.Expr:
+			if x.IsCall() {
+				objectGet(b, x.Operator(), x.Operands(), x.Location, f)
+			}
+		case *ast.Term:
+			if x.Location != nil {
+				at = x.Location
+			}
+			switch v := x.Value.(type) {
+			case ast.Ref:
+				path, _ := b.inputBeginning(v)
+				f(path, at)
+			case ast.Call:
+				if head, ok := v[0].Value.(ast.Ref); ok {
+					objectGet(b, head, v[1:], at, f)
+				}
+			}
+		}
+		return false
+	}).Walk(b.rule)
+}
+
+// objectGet takes object.get(input.tool.arguments, "amount", 0) for a reference to the amount.
+func objectGet(b *ruleBody, operator ast.Ref, operands []*ast.Term, at *ast.Location, f func(inputPath, *ast.Location)) {
+	if operator.String() != ast.ObjectGet.Name || len(operands) < 2 {
+		return
+	}
+	path, ok := b.inputPath(operands[0].Value)
+	if !ok {
+		return
+	}
+	if operands[1].Location != nil {
+		at = operands[1].Location
+	}
+	switch key := operands[1].Value.(type) {
+	case ast.String:
+		f(append(slices.Clone(path), string(key)), at)
+	case *ast.Array:
+		whole := slices.Clone(path)
+		for i := range key.Len() {
+			text, ok := key.Elem(i).Value.(ast.String)
+			if !ok {
+				return
+			}
+			whole = append(whole, string(text))
+		}
+		f(whole, at)
+	}
+}
+
+func unknownArgument(s subject, use argumentUse, f field) Problem {
+	names := strings.Join(use.path[:f.missing+1], ".")
+	hint := ""
+	if near := nearest(use.path[f.missing], f.siblings); near != "" {
+		hint = fmt.Sprintf(" (did you mean %s?)", near)
+	}
+	p := problemAt(use.at, "input.tool.arguments.%s: %s has no such argument%s", names, s.names(), hint)
+	if len(s.tools) > 1 {
+		p.Message = strings.Replace(p.Message, " has no such", " have no such", 1)
+	}
+	if len(f.siblings) > 0 {
+		p.Detail = "want one of: " + strings.Join(f.siblings, ", ")
+	}
+	return p
+}
+
+// argumentNotes says what keeps the arguments of a rule from being checked.
+func (g *ruleGraph) argumentNotes(b *ruleBody, s subject, use argumentUse) []Problem {
+	name := "input.tool.arguments." + strings.Join(use.path, ".")
+	switch {
+	case len(g.program.catalogue) == 0:
+		return nil // said once for all
+	case s.choice.tools == nil:
+		return []Problem{problemAt(use.at, "%s is not checked: the rule does not say which tool it is about; compare input.tool.name with a constant", name)}
+	case len(s.tools) == 0:
+		return []Problem{problemAt(use.at, "%s is not checked: no registered server has a tool that this rule can be about", name)}
+	case s.schema == nil:
+		return []Problem{problemAt(use.at, "%s is not checked: the inputSchema of %s allows any arguments", name, s.names())}
+	case s.choice.servers == nil && manyServers(s.tools):
+		return []Problem{problemAt(use.at, "%s is checked against %s together; compare input.resource.server with a constant to have it checked against one", name, s.names())}
+	}
+	return []Problem{problemAt(use.at, "%s is checked against %s", name, s.names())}
+}
+
+// manyServers tells whether a tool of one name lies on several servers.
+func manyServers(tools []foundTool) bool {
+	servers := map[string]string{}
+	for _, f := range tools {
+		if before, known := servers[f.tool.Name]; known && before != f.server {
+			return true
+		}
+		servers[f.tool.Name] = f.server
+	}
+	return false
+}
+
+// annotate types input.tool.arguments for one rule.
+func (p *program) annotate(b *ruleBody, s subject) {
+	key := make([]string, len(s.tools))
+	for i, f := range s.tools {
+		key[i] = f.String()
+	}
+	slices.Sort(key)
+	ref := ast.MustParseRef("schema.tool_arguments").Append(ast.StringTerm(strings.Join(key, " ")))
+	p.schemas.Put(ref, s.schema)
+	b.module.Annotations = append(b.module.Annotations, (&ast.Annotations{Scope: "rule", Location: b.rule.Location,
+		Schemas: []*ast.SchemaAnnotation{{Path: ast.MustParseRef("input.tool.arguments"), Schema: ref}}}).Copy(b.rule))
+}

@@ -1,0 +1,307 @@
+package policies
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"portcullis/oauth"
+)
+
+// checkValues looks at the constants that rules compare with: a value that the input never has is a problem, a name that the
+// catalogue does not know a warning, since another server's catalogue may know it.
+func (g *ruleGraph) checkValues() (problems, warnings []Problem) {
+	for _, b := range g.bodies {
+		if b.own.log {
+			continue
+		}
+		s := g.subject(b)
+		schema := g.inputSchema(b, s)
+		g.comparisons(b, func(path inputPath, constant *ast.Term) {
+			text, ok := constant.Value.(ast.String)
+			if !ok {
+				return
+			}
+			if values, _ := fieldAt(schema, path).schema["enum"].([]any); len(values) > 0 && !slices.Contains(values, any(string(text))) {
+				problems = append(problems, neverEqual(path, string(text), values, constant.Location))
+			}
+			if p := g.program.unknownName(path, string(text), constant.Location); p != nil {
+				warnings = append(warnings, *p)
+			}
+		})
+		for _, scope := range g.scopeConstants(b) {
+			text, _ := scope.Value.(ast.String)
+			if p := g.program.unknownScope(string(text), scope.Location); p != nil {
+				warnings = append(warnings, *p)
+			}
+		}
+	}
+	return problems, warnings
+}
+
+func neverEqual(path inputPath, text string, values []any, at *ast.Location) Problem {
+	known := make([]string, len(values))
+	for i, v := range values {
+		known[i] = fmt.Sprint(v)
+	}
+	hint := ""
+	if near := nearest(text, known); near != "" {
+		hint = fmt.Sprintf(" (did you mean %q?)", near)
+	}
+	p := problemAt(at, "%s is never %q%s", path, text, hint)
+	p.Detail = "want one of: " + strings.Join(known, ", ")
+	return p
+}
+
+// comparisons calls f for every place of the input that a body compares with a constant, and each such constant.
+func (g *ruleGraph) comparisons(b *ruleBody, f func(path inputPath, constant *ast.Term)) {
+	ast.NewGenericVisitor(func(x any) bool {
+		switch x := x.(type) {
+		case *ast.Rule:
+			return x != b.rule
+		case *ast.Expr:
+			if x.IsCall() && len(x.Operands()) == 2 {
+				g.comparison(b, x.Operator().String(), x.Operand(0), x.Operand(1), f)
+			}
+		case ast.Call:
+			if len(x) == 3 {
+				g.comparison(b, x[0].String(), x[1], x[2], f)
+			}
+		}
+		return false
+	}).Walk(b.rule)
+}
+
+func (g *ruleGraph) comparison(b *ruleBody, operator string, left, right *ast.Term, f func(inputPath, *ast.Term)) {
+	switch operator {
+	case ast.Equality.Name, ast.Equal.Name, ast.NotEqual.Name:
+		if path, ok := b.inputPath(left.Value); ok {
+			f(path, right)
+		} else if path, ok := b.inputPath(right.Value); ok {
+			f(path, left)
+		}
+	case ast.Member.Name:
+		if path, ok := b.inputPath(left.Value); ok {
+			texts, _ := g.texts(b, right.Value)
+			for _, t := range texts {
+				if t.Location == nil {
+					t = ast.NewTerm(t.Value).SetLocation(right.Location) // from data.config
+				}
+				f(path, t)
+			}
+		} else if path, ok := b.inputPath(right.Value); ok {
+			f(append(slices.Clone(path), "[]"), left)
+		}
+	}
+}
+
+// unknownName warns of a tool, server or scope that no registered server has.
+func (p *program) unknownName(path inputPath, text string, at *ast.Location) *Problem {
+	if len(p.catalogue) == 0 || text == "" {
+		return nil
+	}
+	var known []string
+	var what string
+	switch path.String() {
+	case "input.tool.name":
+		what = "tool"
+		for _, r := range p.catalogue {
+			for i := range r.Tools {
+				known = append(known, r.Tools[i].Name)
+			}
+		}
+	case "input.resource.server":
+		what = "server"
+		for _, r := range p.catalogue {
+			known = append(known, r.Key)
+		}
+	case "input.resource.server_id":
+		what = "server"
+		for _, r := range p.catalogue {
+			known = append(known, r.ID)
+		}
+	case "input.token.scopes.[]", "input.requested.scopes.[]", "input.tool.scopes.[]":
+		return p.unknownScope(text, at)
+	default:
+		return nil
+	}
+	if slices.Contains(known, text) {
+		return nil
+	}
+	found := problemAt(at, "no registered server has the name %q%s", text, didYouMean(text, known))
+	if what == "tool" {
+		found.Message = fmt.Sprintf("no registered server has a tool %q%s", text, didYouMean(text, known))
+	}
+	return &found
+}
+
+func didYouMean(name string, known []string) string {
+	if near := nearest(name, known); near != "" {
+		return fmt.Sprintf(" (did you mean %q?)", near)
+	}
+	return ""
+}
+
+// unknownScope warns of a scope that is not in the catalogue, covers nothing of it and is covered by nothing of it.
+func (p *program) unknownScope(text string, at *ast.Location) *Problem {
+	if len(p.catalogue) == 0 || text == "offline_access" {
+		return nil
+	}
+	var known []string
+	for _, r := range p.catalogue {
+		for _, s := range r.Scopes {
+			if oauth.ScopeCovers(s.Name, text) || oauth.ScopeCovers(text, s.Name) {
+				return nil
+			}
+			known = append(known, s.Name)
+		}
+	}
+	found := problemAt(at, "no registered server has the scope %q%s", text, didYouMean(text, known))
+	return &found
+}
+
+// scopeConstants are the scopes that a rule gives out or asks for, as far as they are written in it.
+func (g *ruleGraph) scopeConstants(b *ruleBody) []*ast.Term {
+	var found []*ast.Term
+	ast.WalkTerms(b.rule, func(t *ast.Term) bool { // mcp.has_scope("a:b")
+		if call, ok := t.Value.(ast.Call); ok && isHasScope(b, call[0].Value) {
+			found = append(found, call[1])
+		}
+		return false
+	})
+	ast.WalkExprs(b.rule, func(e *ast.Expr) bool {
+		if e.IsCall() && len(e.Operands()) > 0 && isHasScope(b, e.Operator()) {
+			found = append(found, e.Operand(0))
+		}
+		return false
+	})
+	head := b.rule.Head
+	switch name := ruleName(b.rule); {
+	case head == nil || !b.exported:
+	case name == "grant" || name == "required_scopes" || name == "require_consent":
+		found = append(found, g.constantsOf(b, head.Key)...)
+	case name == "scope_ceiling" && head.Value != nil:
+		texts, _ := g.texts(b, head.Value.Value)
+		found = append(found, texts...)
+	case name == "deny_scope" && head.Key != nil:
+		if entry, ok := head.Key.Value.(ast.Object); ok {
+			found = append(found, g.constantsOf(b, entry.Get(ast.StringTerm("scope")))...)
+		}
+	}
+	return slices.DeleteFunc(found, func(t *ast.Term) bool {
+		_, ok := t.Value.(ast.String)
+		return !ok || t.Location == nil
+	})
+}
+
+func isHasScope(b *ruleBody, v ast.Value) bool {
+	ref, ok := v.(ast.Ref)
+	if !ok || len(ref) == 0 {
+		return false
+	}
+	if ref.String() == "data.lib.mcp.has_scope" {
+		return true
+	}
+	head, ok := ref[0].Value.(ast.Var)
+	if !ok || len(ref) != 2 || !ref[1].Equal(ast.StringTerm("has_scope")) {
+		return false
+	}
+	return slices.ContainsFunc(b.module.Imports, func(i *ast.Import) bool {
+		return i.Name() == head && i.Path.Value.String() == "data.lib.mcp"
+	})
+}
+
+// constantsOf are the texts that a term can be: itself, or what "some x in {…}" gives its variable.
+func (g *ruleGraph) constantsOf(b *ruleBody, t *ast.Term) []*ast.Term {
+	if t == nil {
+		return nil
+	}
+	v, isVar := t.Value.(ast.Var)
+	if !isVar {
+		return []*ast.Term{t}
+	}
+	for _, e := range b.rule.Body {
+		decl, ok := e.Terms.(*ast.SomeDecl)
+		if !ok || len(decl.Symbols) != 1 {
+			continue
+		}
+		call, ok := decl.Symbols[0].Value.(ast.Call)
+		if ok && len(call) == 3 && call[1].Value.Compare(v) == 0 {
+			texts, _ := g.texts(b, call[2].Value)
+			return texts
+		}
+	}
+	return nil
+}
+
+// checkAbsent warns of deny rules that say nothing when a value is missing: a comparison with it fails then, and the rule
+// with it.
+func (g *ruleGraph) checkAbsent() []Problem {
+	var found []Problem
+	for _, b := range g.bodies {
+		name := ruleName(b.rule)
+		if !b.exported || name != "deny" && name != "deny_scope" {
+			continue
+		}
+		schema := g.inputSchema(b, g.subject(b))
+		for _, e := range b.rule.Body {
+			if !failsWhenAbsent(b, e) {
+				continue
+			}
+			if path := mayBeAbsent(b, e, schema); path != nil {
+				found = append(found, absent(b, e, path))
+			}
+		}
+	}
+	return found
+}
+
+// failsWhenAbsent tells the conditions that are meant to find something bad: comparisons, and what is negated in the classic way,
+// which takes the value out of the negation first. Equality is left alone: it chooses what a rule is about.
+func failsWhenAbsent(b *ruleBody, e *ast.Expr) bool {
+	if !e.IsCall() || len(e.With) > 0 {
+		return false
+	}
+	operator := e.Operator().String()
+	if e.Negated {
+		return !hasBetterNot(b.module) && operator != ast.Equality.Name && operator != ast.Equal.Name
+	}
+	switch operator {
+	case ast.GreaterThan.Name, ast.GreaterThanEq.Name, ast.LessThan.Name, ast.LessThanEq.Name, ast.NotEqual.Name:
+		return true
+	}
+	return false
+}
+
+// hasBetterNot tells whether "not" in this module also holds when a value inside it is absent.
+func hasBetterNot(m *ast.Module) bool {
+	return slices.ContainsFunc(m.Imports, func(i *ast.Import) bool {
+		path := i.Path.Value.String()
+		return path == "future.keywords.not" || path == "rego.v2"
+	})
+}
+
+// mayBeAbsent is the first place of the input in an expression that is not always there.
+func mayBeAbsent(b *ruleBody, e *ast.Expr, schema map[string]any) inputPath {
+	var found inputPath
+	ast.WalkTerms(e, func(t *ast.Term) bool {
+		path, ok := b.inputPath(t.Value)
+		if !ok || found != nil {
+			return false
+		}
+		if f := fieldAt(schema, path); f.known && !f.always {
+			found = path
+		}
+		return false
+	})
+	return found
+}
+
+func absent(b *ruleBody, e *ast.Expr, path inputPath) Problem {
+	if e.Negated {
+		return problemAt(e.Location, "%s may be absent, and then not fails too and %s says nothing; import future.keywords.not, or negate a rule of its own", path, ruleName(b.rule))
+	}
+	return problemAt(e.Location, "%s may be absent, and then this fails and %s says nothing; say in a rule of its own what is safe, and deny if not that", path, ruleName(b.rule))
+}
