@@ -202,13 +202,17 @@ func (p *program) addShipped(files []file, tests bool) error {
 	return nil
 }
 
+// testingPackage holds the shipped helpers for tests. It is no part of what a server evaluates.
+const testingPackage = "lib.mcp.testing"
+
 // shippedPackage tells kind and test of a shipped package; ok only for policy packages.
 func shippedPackage(path []string) (own ownPackage, ok bool) {
 	if path[0] == "policy" && len(path) == 3 {
 		own, err := parsePackage(path)
 		return own, err == nil
 	}
-	return ownPackage{test: strings.HasSuffix(path[len(path)-1], "_test")}, false
+	helpers := strings.Join(path, ".") == testingPackage
+	return ownPackage{test: helpers || strings.HasSuffix(path[len(path)-1], "_test")}, false
 }
 
 // The labels that every exported rule of a policy package carries. A rule's own METADATA label "rule" wins
