@@ -153,8 +153,14 @@ func (p *Replay) ask(ctx context.Context, d *oauth.DecisionRecord) (verdict, err
 	v.elsewhere = a != p.today
 	input, missing := p.known.fill(r, a.reads[r.Kind])
 	if len(missing) > 0 {
-		v.unknown = needs(missing)
-		return v, nil
+		switch a.certainWithout(r, input, missing) {
+		case uncertain:
+			v.unknown = needs(missing)
+			return v, nil
+		case denied:
+			v.lost, v.losing = r.Result.Allow, "denied, whatever the values are that the record keeps back"
+			return v, nil
+		}
 	}
 	now, fired, err := a.again(r, input)
 	if err != nil {
