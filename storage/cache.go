@@ -18,11 +18,7 @@ type clientCache struct {
 }
 
 func newClientCache(size int) *clientCache {
-	lru, err := simplelru.NewLRU[string, *oauth.Client](size, nil)
-	if err != nil {
-		panic(err) // only for a size below 1, which Config.complete excludes
-	}
-	return &clientCache{lru: lru}
+	return &clientCache{lru: newLRU[string, *oauth.Client](size)}
 }
 
 func (c *clientCache) get(id string) (client *oauth.Client, epoch uint64, ok bool) {

@@ -64,7 +64,7 @@ func (s *Store) Housekeeping(ctx context.Context) (int64, error) {
 	n, err = s.sweep(ctx, `DELETE FROM decisions WHERE seq IN
 		(SELECT seq FROM decisions WHERE seq <= (SELECT max(seq) FROM decisions) - $1 ORDER BY seq LIMIT $2)`, int64(s.records))
 	total += n
-	s.clients.clear() // expired ones may be among what is kept in memory
+	s.forgetAll() // expired ones may be among what is kept in memory
 	return total, err
 }
 

@@ -20,6 +20,7 @@ type Store struct {
 	lock    *flock.Flock
 	writer  *writer
 	clients *clientCache
+	states  *stateCache
 	keep    time.Duration // records of decisions
 	records int           // at most
 	gate    sync.RWMutex  // guards closed, and the queue against being closed under a sender
@@ -40,6 +41,7 @@ func (s *Store) Commit(_ context.Context, changes ...oauth.Change) error {
 	}
 	a, err := s.enqueue(bodies, sure, func(t *tx) error {
 		for _, c := range changes {
+			t.states = t.states || !leavesTokens(c)
 			if err := apply(t, c); err != nil {
 				return err
 			}
@@ -54,7 +56,10 @@ func (s *Store) Commit(_ context.Context, changes ...oauth.Change) error {
 
 // do runs work of this package in a transaction, beside the callers of Commit.
 func (s *Store) do(work func(*tx) error) error {
-	a, err := s.enqueue(nil, false, work)
+	a, err := s.enqueue(nil, false, func(t *tx) error {
+		t.states = true
+		return work(t)
+	})
 	if err != nil {
 		return err
 	}

@@ -15,8 +15,7 @@ func useOnce(t *tx, c oauth.UseOnce) error {
 		c.Scope, c.ID, stamp(c.ExpiresAt))
 }
 
-// TokenState reads what must be known of an access token; see oauth.TokenStateReader. It is never cached: a revocation
-// counts from the next call on.
+// TokenState reads what must be known of an access token; see oauth.TokenStateReader.
 func (r *Reader) TokenState(ctx context.Context, jti, grantID, familyID, userID string) (*oauth.TokenState, error) {
 	return find(ctx, r, scanTokenState, `SELECT EXISTS (SELECT 1 FROM revoked_tokens r WHERE r.jti = $1),
 			`+grantColumns+`, `+familyColumns+`, `+userColumns+`

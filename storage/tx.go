@@ -16,6 +16,7 @@ type tx struct {
 	chain   *chain
 	bodies  [][]byte // encoded events of the caller whose changes are being applied
 	clients []string // cached clients that COMMIT makes stale
+	states  bool     // COMMIT makes remembered token states stale
 }
 
 // exec runs one statement and tells how many rows it changed.

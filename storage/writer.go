@@ -32,7 +32,7 @@ type writer struct {
 	db       *sql.DB
 	tx       *tx // nil while there is no connection
 	witness  *witness
-	onCommit func(clients []string)
+	onCommit func(clients []string, states bool)
 	onDoubt  func() // the outcome of a group is unknown
 	counts   counts
 }
@@ -100,7 +100,7 @@ func (w *writer) commit(group []*ask) error {
 		return err
 	}
 	t := w.tx
-	t.clients = t.clients[:0]
+	t.clients, t.states = t.clients[:0], false
 	if err := t.run(`BEGIN IMMEDIATE`); err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (w *writer) commit(group []*ask) error {
 	if w.chain.end.seq != before.seq {
 		w.witness.note(w.chain.end.seq)
 	}
-	w.onCommit(t.clients)
+	w.onCommit(t.clients, t.states)
 	return nil
 }
 
