@@ -21,6 +21,7 @@ type judge struct {
 	store    storage.Store
 	reading  storage.Transaction // of all evaluations: nobody ever writes to the store
 	asks     []asked
+	queries  []inquiry
 	rules    []firedRule // by place, with their labels
 	seen     *witnesses
 }
@@ -28,8 +29,19 @@ type judge struct {
 // asked is one exported rule of one package.
 type asked struct {
 	policy, export string
-	query          ast.Body // x = data.policy.tools.POLICY.EXPORT
+	name           ast.Var // of its value in the query
 }
+
+// inquiry is a query for some rules, one after the other. A rule with a single value may be undefined, so its values are collected.
+type inquiry struct {
+	query ast.Body
+	first int // of its rules among all
+	asks  []asked
+}
+
+// maxAsked is how many rules one query asks for. A query costs a few µs beside its rules, and each of its rules adds to the depth of
+// the stack.
+const maxAsked = 6
 
 // asks are the exported rules in the order in which the router looks at them, so that of two errors the same one is told: first
 // all whose values need a look at their shape.
@@ -37,8 +49,7 @@ func (d definitions) asks() []asked {
 	var asks []asked
 	add := func(export string, policies []string) {
 		for _, policy := range policies {
-			ref := ast.MustParseRef("data.policy.tools").Append(ast.StringTerm(policy)).Append(ast.StringTerm(export))
-			asks = append(asks, asked{policy, export, ast.NewBody(ast.Equality.Expr(ast.VarTerm("x"), ast.NewTerm(ref)))})
+			asks = append(asks, asked{policy, export, ast.Var(fmt.Sprint("x", len(asks)))})
 		}
 	}
 	add("deny", d["deny"].all)
@@ -51,6 +62,37 @@ func (d definitions) asks() []asked {
 	return asks
 }
 
+func inquiries(asks []asked) []inquiry {
+	var list []inquiry
+	for few := range slices.Chunk(asks, maxAsked) {
+		q := inquiry{first: len(list) * maxAsked, asks: few}
+		for _, a := range few {
+			value := ast.NewTerm(ast.MustParseRef("data.policy.tools").Append(ast.StringTerm(a.policy)).Append(ast.StringTerm(a.export)))
+			if a.single() {
+				value = ast.ArrayComprehensionTerm(ast.VarTerm("v"), ast.NewBody(ast.Equality.Expr(ast.VarTerm("v"), value)))
+			}
+			q.query.Append(ast.Equality.Expr(ast.NewTerm(a.name), value))
+		}
+		list = append(list, q)
+	}
+	return list
+}
+
+// single tells whether the rule has one value, or none.
+func (a asked) single() bool { return a.export == "allow" || a.export == "ttl_seconds" }
+
+// valueIn is the rule's value in the answer to its query; nil = it is undefined.
+func (a asked) valueIn(found topdown.QueryResult) ast.Value {
+	v := found[a.name].Value
+	if list, ok := v.(*ast.Array); ok && a.single() {
+		if list.Len() == 0 {
+			return nil
+		}
+		return list.Elem(0).Value
+	}
+	return v
+}
+
 // newJudge prepares the queries for the packages that there are.
 func (p *program) newJudge(ctx context.Context) (*judge, error) {
 	c, labels, problems := p.instrument()
@@ -58,6 +100,7 @@ func (p *program) newJudge(ctx context.Context) (*judge, error) {
 		return nil, loadError(problems)
 	}
 	j := &judge{compiler: c, store: p.store(), asks: p.exports()[kindTools].asks(), rules: slices.Clone(p.places), seen: newWitnesses()}
+	j.queries = inquiries(j.asks)
 	for place, label := range labels {
 		j.rules[place].Rule = label
 	}
@@ -78,14 +121,16 @@ func (j *judge) run(g *generation, input ast.Value, at time.Time, cancel topdown
 	defer j.seen.end(seen)
 	document, cache := ast.NewTerm(input), topdown.NewVirtualCache()
 	values := make([]ast.Value, len(j.asks))
-	for i, a := range j.asks {
-		q := topdown.NewQuery(a.query).WithCompiler(j.compiler).WithStore(j.store).WithTransaction(j.reading).WithInput(document).WithTime(at).
+	for _, some := range j.queries {
+		q := topdown.NewQuery(some.query).WithCompiler(j.compiler).WithStore(j.store).WithTransaction(j.reading).WithInput(document).WithTime(at).
 			WithCancel(cancel).WithStrictBuiltinErrors(true).WithMetrics(metrics.NoOp()).WithVirtualCache(cache).WithBuiltins(seen.builtins)
 		if nd != nil {
 			q = q.WithNDBuiltinCache(nd)
 		}
 		err := q.Iter(context.Background(), func(found topdown.QueryResult) error {
-			values[i] = found["x"].Value
+			for i, a := range some.asks {
+				values[some.first+i] = a.valueIn(found)
+			}
 			return nil
 		})
 		if err != nil {
@@ -136,7 +181,7 @@ type combined struct {
 }
 
 func (c *combined) add(a asked, v ast.Value) error {
-	if a.export == "allow" || a.export == "ttl_seconds" {
+	if a.single() {
 		c.single(a, v)
 		return nil
 	}
