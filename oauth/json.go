@@ -31,11 +31,79 @@ func DecodeStrict(data []byte, v any) error {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return errors.New("the text is empty; a JSON value is expected")
 	}
-	if err := checkJSON(data); err != nil {
-		return plainJSONError(err)
+	plain := plainJSON(data)
+	if !plain {
+		if err := checkJSON(data); err != nil {
+			return plainJSONError(err)
+		}
 	}
-	exact := json.WithUnmarshalers(json.UnmarshalFromFunc(exactNumber))
-	return plainJSONError(json.Unmarshal(data, v, exact))
+	err := json.Unmarshal(data, v, exactNumbers)
+	if err != nil && plain { // the words of the check are for people, and it stops earlier
+		if problem := checkJSON(data); problem != nil {
+			err = problem
+		}
+	}
+	return plainJSONError(err)
+}
+
+// exactNumbers is made once: the decoder keeps in it what it has learned of types.
+var exactNumbers = json.WithUnmarshalers(json.UnmarshalFromFunc(exactNumber))
+
+// maxPlainNumber is the length of a number without exponent that is in range whatever its digits are.
+const maxPlainNumber = 18
+
+// plainJSON tells whether checkJSON could find nothing in the text that the decoder does not refuse as well: no name that has
+// another spelling, no large number, no escaped U+0000, no depth. Most texts are like that, and a look at each byte is cheap. Whether the text is
+// JSON is the decoder's to say.
+func plainJSON(data []byte) bool {
+	depth := 0
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case c == '"':
+			end, plain := plainText(data, i+1)
+			if i = end; !plain {
+				return false
+			}
+		case c == '{', c == '[':
+			if depth++; depth > maxJSONDepth {
+				return false
+			}
+		case c == '}', c == ']':
+			depth--
+		case c == '-', '0' <= c && c <= '9':
+			begin := i
+			for i+1 < len(data) && (data[i+1] == '.' || '0' <= data[i+1] && data[i+1] <= '9') {
+				i++
+			}
+			if i-begin >= maxPlainNumber {
+				return false
+			}
+		case c == 'E', c == 'e' && i > 0 && '0' <= data[i-1] && data[i-1] <= '9': // an exponent; true and false have their e elsewhere
+			return false
+		}
+	}
+	return true
+}
+
+// plainText goes from behind a quote to the one that ends the text. A name, which a colon follows, is plain if it has no other
+// spelling; any other text if it has no escapes, or none that could be U+0000.
+func plainText(data []byte, i int) (end int, plain bool) {
+	name, zero := true, false
+	for ; i < len(data) && data[i] != '"'; i++ {
+		c := data[i]
+		name = name && ' ' <= c && c <= '~' && c != '\\' && (c < 'A' || c > 'Z')
+		if c == '\\' {
+			if i++; i < len(data) {
+				zero = zero || data[i] == 'u'
+			}
+		}
+	}
+	next := i + 1
+	for next < len(data) && (data[next] == ' ' || data[next] == '\t' || data[next] == '\r' || data[next] == '\n') {
+		next++
+	}
+	isName := next < len(data) && data[next] == ':'
+	return i, !zero && (name || !isName)
 }
 
 // exactNumber keeps the digits of a number that is decoded into an any.

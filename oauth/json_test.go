@@ -64,6 +64,27 @@ func TestDecodeStrictRefusesWhatTwoProgramsWouldReadDifferently(t *testing.T) {
 	}
 }
 
+// TestPlainTextsAreCheckedByTheDecoder: where the tokens are not looked at one by one, the decoder refuses all the same, also in members
+// that it skips.
+func TestPlainTextsAreCheckedByTheDecoder(t *testing.T) {
+	for text, plain := range map[string]bool{
+		`{"action":{"name":"x"},"other":{"a":1,"a":2}}`: true, `{"other":[{"a":{"b":1,"b":1}}]}`: true, `{"action":{"name":"x"}}x`: true, `{"action":{"name":"x"}}{}`: true,
+		"{\"other\":\"\xff\"}": true, `{"other":01}`: true, `{"other":1.}`: true, `{"other":-}`: true, `{"other":tru}`: true, `{"other":{"a" 1}}`: true, `{"a":1,}`: true, `{"other":"\q"}`: true,
+		`{"other":{"a":1,"A":2}}`: false, `{"other":{"k":1,"` + "\u212a" + `":2}}`: false, `{"other":{"a":1,"\u0061":2}}`: false, `{"other":1e400}`: false, `{"other":1E400}`: false, `{"other":"\u0000"}`: false,
+		`{"other":"\\\u0000"}`: false, `{"other":{"x\"y":1,"X\"y":1}}`: false, `{"a" : 1, "A"
+: 2}`: false, `{"other":` + strings.Repeat("[", 33) + strings.Repeat("]", 33) + `}`: false, `{"other":"\ud800"}`: false,
+		`{"other":0.` + strings.Repeat("0", 200) + `1}`: false,
+	} {
+		if got := plainJSON([]byte(text)); got != plain {
+			t.Errorf("%s: plain %v", text, got)
+		}
+		var r EvaluationRequest
+		if err := DecodeStrict([]byte(text), &r); err == nil {
+			t.Errorf("%s was accepted", text)
+		}
+	}
+}
+
 func TestDecodeStrictKeepsValuesExactly(t *testing.T) {
 	var v any
 	text := `{"amount": 12345678901234567890.10, "list":[1e2, -0, null, true, "é😀"], "deep":{"Name":{"name":9007199254740993}}}`
@@ -187,9 +208,27 @@ func namesThatAreOne(v any) (string, string) {
 	return "", ""
 }
 
+// What is taken for plain would pass the check of every token, if the decoder takes it at all, into an any or a struct.
+func FuzzPlainJSON(f *testing.F) {
+	for _, seed := range []string{`{"a":1,"A":2}`, `{"a":"\u0000"}`, `[1e400,12345678901234567890]`, `{"subject":{"type":"x","type":"y"}}`, `{"a\"":1}`, `{"x":{"a":1,"a":2}}`, `"a" : `, `-0.e5`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var v any
+		var r EvaluationRequest
+		if !plainJSON(data) || DecodeStrict(data, &v) != nil && DecodeStrict(data, &r) != nil {
+			return
+		}
+		if err := checkJSON(data); err != nil {
+			t.Errorf("%q was accepted: %v", data, err)
+		}
+	})
+}
+
 func BenchmarkDecodeStrict(b *testing.B) {
 	text := []byte(`{"subject":{"type":"identity","id":"alice"},"action":{"name":"tools/call"},"resource":{"type":"tool","id":"transfer",` +
 		`"properties":{"arguments":{"amount":5000,"to":"DE89370400440532013000","note":"rent"}}},"context":{"access_token":"` + strings.Repeat("x", 700) + `"}}`)
+	b.ReportAllocs()
 	for b.Loop() {
 		var r EvaluationRequest
 		if err := DecodeStrict(text, &r); err != nil {
