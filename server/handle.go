@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -25,6 +24,8 @@ const (
 	maxRegistration = 8 << 10   // bytes of client metadata, which strangers send
 	maxEvaluation   = 256 << 10 // bytes of an evaluation: tool arguments may hold a document
 )
+
+const usualAnswer = 1 << 10 // bytes; most answers need no more
 
 const (
 	typeForm = "application/x-www-form-urlencoded"
@@ -107,6 +108,7 @@ func (f *face) encode(c *gin.Context, status int, answer any) {
 		return
 	}
 	var out bytes.Buffer
+	out.Grow(usualAnswer)
 	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(answer); err != nil {
@@ -178,7 +180,11 @@ func parseParams(raw string) (url.Values, error) {
 }
 
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	var body bytes.Buffer
+	if r.ContentLength > 0 && r.ContentLength <= limit {
+		body.Grow(int(r.ContentLength) + bytes.MinRead) // so that reading to the end never makes it grow
+	}
+	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
@@ -186,7 +192,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	case err != nil:
 		return nil, oauth.InvalidRequest.Errorf("the body ended early").Because(err)
 	}
-	return data, nil
+	return body.Bytes(), nil
 }
 
 func utf8Charset(params map[string]string) bool {
