@@ -26,6 +26,7 @@ const (
 
 const (
 	recordVersion = 1
+	usualInput    = 4 << 10   // bytes of an input; most need no more
 	maxRecorded   = 128 << 10 // bytes of an input; a larger one is withheld
 )
 
@@ -162,7 +163,10 @@ func (r *record) document(write func(*object) error, masks *maskNode, d *digests
 	case masks.removed, masks.replaced:
 		r.Withheld = "data.system.log.mask keeps the whole input back"
 	default:
-		p.out = make([]byte, 0, 1500)
+		room := d.rooms.Get().(*[]byte)
+		defer d.rooms.Put(room)
+		p.out = slices.Grow((*room)[:0], usualInput)
+		*room = p.out
 		o := p.document(masks)
 		switch err := write(&o); {
 		case err != nil:
@@ -176,6 +180,8 @@ func (r *record) document(write func(*object) error, masks *maskNode, d *digests
 	if err != nil || p.out == nil {
 		return head, err
 	}
-	head = append(head[:len(head)-1], `,"input":`...)
-	return append(append(head, p.out...), "}}"...), nil
+	const begin, end = `,"input":`, "}}"
+	document := make([]byte, 0, len(head)-1+len(begin)+len(p.out)+len(end))
+	document = append(append(document, head[:len(head)-1]...), begin...)
+	return append(append(document, p.out...), end...), nil
 }

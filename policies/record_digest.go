@@ -17,10 +17,13 @@ import (
 
 // digests makes keyed digests of values: the same value has the same digest, and without the key nobody can try
 // values out.
-type digests struct{ pool sync.Pool }
+type digests struct {
+	pool  sync.Pool // of hash.Hash
+	rooms sync.Pool // of *[]byte: where inputs are written before they have their place in a document
+}
 
 func newDigests(key []byte) *digests {
-	return &digests{pool: sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
+	return &digests{pool: sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}, rooms: sync.Pool{New: func() any { return new([]byte) }}}
 }
 
 const digestBytes = 16
