@@ -72,17 +72,7 @@ func TestPlantedCookiesAreNotBelieved(t *testing.T) {
 	foreign.authorize(ask(by("bob")))
 	planted := "portcullis_session=" + foreign.sessionOf()
 	program := s.program(t)
-	for name, cookies := range map[string]string{
-		"U16 two sessions, ours first":  id + "; " + own + "; " + planted,
-		"U16 two sessions, ours last":   id + "; " + planted + "; " + own,
-		"U16 the same session twice":    id + "; " + own + "; " + own,
-		"U16 a name in another case":    id + "; " + strings.Replace(own, "portcullis_session", "Portcullis_Session", 1),
-		"U16 the name for https":        id + "; " + strings.Replace(own, "portcullis_session", "__Host-portcullis_session", 1),
-		"U16 a session that never was":  id + "; portcullis_session=" + strings.Repeat("A", 52),
-		"U16 an empty session":          id + "; portcullis_session=",
-		"U16 half of the session":       id + "; " + own[:len(own)-10],
-		"U16 the session in small caps": id + "; portcullis_session=" + strings.ToLower(b.sessionOf()),
-	} {
+	for name, cookies := range plantedCookies(id, own, planted, b.sessionOf()) {
 		t.Run(name, func(t *testing.T) {
 			a := program.as(t).do(http.MethodGet, "/ui/account", "", http.Header{"Cookie": {cookies}})
 			if a.status != 303 || a.location().Path != "/ui/login" {
@@ -102,6 +92,21 @@ func TestPlantedCookiesAreNotBelieved(t *testing.T) {
 			t.Error("the owner does not get the page")
 		}
 	})
+}
+
+// plantedCookies are Cookie headers in which something else stands beside or in place of the good session.
+func plantedCookies(id, own, planted, session string) map[string]string {
+	return map[string]string{
+		"U16 two sessions, ours first":  id + "; " + own + "; " + planted,
+		"U16 two sessions, ours last":   id + "; " + planted + "; " + own,
+		"U16 the same session twice":    id + "; " + own + "; " + own,
+		"U16 a name in another case":    id + "; " + strings.Replace(own, "portcullis_session", "Portcullis_Session", 1),
+		"U16 the name for https":        id + "; " + strings.Replace(own, "portcullis_session", "__Host-portcullis_session", 1),
+		"U16 a session that never was":  id + "; portcullis_session=" + strings.Repeat("A", 52),
+		"U16 an empty session":          id + "; portcullis_session=",
+		"U16 half of the session":       id + "; " + own[:len(own)-10],
+		"U16 the session in small caps": id + "; portcullis_session=" + strings.ToLower(session),
+	}
 }
 
 // U17: who signs out ends the session and nothing else, as the page says; who is disabled, by command or by vanishing from the

@@ -13,8 +13,38 @@ import (
 // X9: what is misspelled, contradicts itself or is unsafe is refused with its line, exit code 78 (DESIGN §9), and nothing has been made on disk.
 func TestUnsafeConfigurationsAreRefused(t *testing.T) {
 	t.Parallel()
+	for name, c := range unsafeConfigurations() {
+		t.Run("X9 "+name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			file := filepath.Join(dir, "portcullis.yaml")
+			writeFile(t, file, c.text+"\n")
+			out, errs, code := runProgram(t, "", "serve", "--config", file)
+			if code != 78 || !strings.Contains(errs, c.want) || out != "" {
+				t.Errorf("exit %d %s%s, want 78 and %q", code, out, errs, c.want)
+			}
+			if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+				t.Errorf("it has left %v %v", left, err)
+			}
+		})
+	}
+	t.Run("X9 an unknown variable", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "portcullis.yaml")
+		writeFile(t, file, "issuer: http://127.0.0.1:1\n")
+		cmd := exec.Command(binary(), "serve", "--config", file)
+		cmd.Env = append(os.Environ(), "PORTCULLIS_LISTEM=x")
+		if out, err := cmd.CombinedOutput(); err == nil || cmd.ProcessState.ExitCode() != 78 || !strings.Contains(string(out), "PORTCULLIS_LISTEM") {
+			t.Errorf("%v %s", err, out)
+		}
+	})
+}
+
+// refusedText is a configuration and what its refusal says.
+type refusedText struct{ text, want string }
+
+func unsafeConfigurations() map[string]refusedText {
 	const head = "issuer: http://127.0.0.1:1\n"
-	for name, c := range map[string]struct{ text, want string }{
+	return map[string]refusedText{
 		"an unknown key":                   {head + "lisen: 127.0.0.1:0", `:2:1: unknown key "lisen"; did you mean "listen"?`},
 		"an unknown inner key":             {head + "tls: {crt: x.pem}", `unknown key "crt"; did you mean "cert"?`},
 		"a key in another case":            {head + "Registration: {mode: open}", `unknown key "Registration"`},
@@ -44,33 +74,10 @@ func TestUnsafeConfigurationsAreRefused(t *testing.T) {
 		"a password instead of its hash":   {head + "users: [{name: x, password_hash: swordfish}]", "password_hash"},
 		"a confidential client, no secret": {head + "clients: [{id: x, name: x, redirect_uris: ['https://app.example/cb'], token_endpoint_auth_method: client_secret_basic}]", "secret"},
 		"an unknown method":                {head + "clients: [{id: x, name: x, redirect_uris: ['https://app.example/cb'], token_endpoint_auth_method: tls_client_auth}]", "token_endpoint_auth_method"},
-	} {
-		t.Run("X9 "+name, func(t *testing.T) {
-			t.Parallel()
-			dir := t.TempDir()
-			file := filepath.Join(dir, "portcullis.yaml")
-			writeFile(t, file, c.text+"\n")
-			out, errs, code := runProgram(t, "", "serve", "--config", file)
-			if code != 78 || !strings.Contains(errs, c.want) || out != "" {
-				t.Errorf("exit %d %s%s, want 78 and %q", code, out, errs, c.want)
-			}
-			if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
-				t.Errorf("it has left %v %v", left, err)
-			}
-		})
 	}
-	t.Run("X9 an unknown variable", func(t *testing.T) {
-		file := filepath.Join(t.TempDir(), "portcullis.yaml")
-		writeFile(t, file, head)
-		cmd := exec.Command(binary(), "serve", "--config", file)
-		cmd.Env = append(os.Environ(), "PORTCULLIS_LISTEM=x")
-		if out, err := cmd.CombinedOutput(); err == nil || cmd.ProcessState.ExitCode() != 78 || !strings.Contains(string(out), "PORTCULLIS_LISTEM") {
-			t.Errorf("%v %s", err, out)
-		}
-	})
 }
 
-// X8: files with secrets that others can reach are refused, with the command that mends it, and left as they are; a link leads to one lock.
+// X8: files with secrets that others can reach are refused, with the command that mends it, and left as they are.
 func TestFilesThatOthersCanReachAreRefused(t *testing.T) {
 	t.Parallel()
 	s := start(t, "main.yaml", nil)
@@ -95,6 +102,15 @@ func TestFilesThatOthersCanReachAreRefused(t *testing.T) {
 			})
 		}
 	}
+	s.run()
+	s.browser(t).tokens(ask())
+}
+
+// X8: a database is a file, and whatever leads to it has one lock.
+func TestLinksLeadToOneDatabase(t *testing.T) {
+	t.Parallel()
+	s := start(t, "main.yaml", nil)
+	at := func(name string) string { return filepath.Join(s.dir, name) }
 	t.Run("X8 a folder in the database's place", func(t *testing.T) {
 		if err := os.Mkdir(at("folder.db"), 0o700); err != nil {
 			t.Fatal(err)
@@ -111,7 +127,6 @@ func TestFilesThatOthersCanReachAreRefused(t *testing.T) {
 			t.Errorf("exit %d %s", code, errs)
 		}
 	})
-	s.run()
 	t.Run("X8 a link to a database in use", func(t *testing.T) {
 		if err := os.Symlink(at("portcullis.db"), at("second.db")); err != nil {
 			t.Fatal(err)

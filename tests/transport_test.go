@@ -51,16 +51,7 @@ func TestSlowAndHugeRequestsAreCutOff(t *testing.T) {
 	t.Parallel()
 	s := start(t, "main.yaml", nil)
 	host := strings.TrimPrefix(s.issuer, "http://")
-	for name, c := range map[string]struct{ begin, drip, want string }{
-		"silence":                  {"", "", ""},
-		"half a header":            {"POST /token HTTP/1.1\r\nHost: " + host + "\r\n", "", ""},
-		"a header that never ends": {"GET /jwks.json HTTP/1.1\r\nHost: " + host + "\r\n", "X: y\r\n", ""},
-		"one endless header":       {"GET /jwks.json HTTP/1.1\r\nHost: " + host + "\r\nX: ", "y", ""},
-		"half a body":              {"POST /token HTTP/1.1\r\nHost: " + host + "\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\ngrant", "", "HTTP/1.1 400"},
-		"a body that never ends":   {"POST /token HTTP/1.1\r\nHost: " + host + "\r\nContent-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\na\r\n", "HTTP/1.1 400"},
-		"no HTTP":                  {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "", ""},
-		"HTTP/2 without TLS":       {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "", "HTTP/1.1 421"},
-	} {
+	for name, c := range slowRequests(host) {
 		t.Run("X1 "+name, func(t *testing.T) {
 			t.Parallel()
 			conn := s.connect(t, c.begin)
@@ -96,6 +87,22 @@ func TestSlowAndHugeRequestsAreCutOff(t *testing.T) {
 		"X1 a hundred good headers": {"GET", "/jwks.json", manyHeaders(100), 200},
 	} {
 		t.Run(name, func(t *testing.T) { s.program(t).do(c.method, c.path, "", c.header).want(c.status) })
+	}
+}
+
+// slowRequest is how a request begins, what comes again and again, and how the answer begins.
+type slowRequest struct{ begin, drip, want string }
+
+func slowRequests(host string) map[string]slowRequest {
+	return map[string]slowRequest{
+		"silence":                  {"", "", ""},
+		"half a header":            {"POST /token HTTP/1.1\r\nHost: " + host + "\r\n", "", ""},
+		"a header that never ends": {"GET /jwks.json HTTP/1.1\r\nHost: " + host + "\r\n", "X: y\r\n", ""},
+		"one endless header":       {"GET /jwks.json HTTP/1.1\r\nHost: " + host + "\r\nX: ", "y", ""},
+		"half a body":              {"POST /token HTTP/1.1\r\nHost: " + host + "\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\ngrant", "", "HTTP/1.1 400"},
+		"a body that never ends":   {"POST /token HTTP/1.1\r\nHost: " + host + "\r\nContent-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\na\r\n", "HTTP/1.1 400"},
+		"no HTTP":                  {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "", ""},
+		"HTTP/2 without TLS":       {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "", "HTTP/1.1 421"},
 	}
 }
 

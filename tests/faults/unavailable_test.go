@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -16,67 +17,9 @@ import (
 func TestWhatCannotBeStoredIsUnavailable(t *testing.T) {
 	s := newSite(t, 2)
 	p := s.start()
-	person, second := s.person(0), s.person(1)
-	code, err := person.code("cli")
+	requests, err := s.storingRequests()
 	if err != nil {
 		t.Fatal(err)
-	}
-	tokens := s.exchange("cli", code)
-	if code, err = person.code("cli"); err != nil {
-		t.Fatal(err)
-	}
-	consent, err := person.begin("cli")
-	if err != nil {
-		t.Fatal(err)
-	}
-	login, err := second.see("login page", "/ui/login")
-	if err != nil {
-		t.Fatal(err)
-	}
-	account, err := person.see("account", "/ui/account")
-	if err != nil {
-		t.Fatal(err)
-	}
-	access, refresh := tokens.text("access_token"), tokens.text("refresh_token")
-	told, err := claimsOf(access)
-	if err != nil {
-		t.Fatal(err)
-	}
-	authorize := "/authorize?" + url.Values{"response_type": {"code"}, "client_id": {"cli"}, "redirect_uri": {"http://127.0.0.1:5555/cb"}, "state": {"s"}, "code_challenge": {strings.Repeat("a", 43)}, "code_challenge_method": {"S256"}}.Encode()
-	form := func(token string, more ...string) url.Values {
-		v := url.Values{"form_token": {token}}
-		for i := 0; i+1 < len(more); i += 2 {
-			v.Set(more[i], more[i+1])
-		}
-		return v
-	}
-	requests := []struct {
-		name   string
-		page   bool
-		status int // when the disk works; in this order each of them can still be done
-		do     func() *call
-	}{
-		{"authorization request", true, 303, func() *call { return second.get("authorize", authorize) }},
-		{"wrong password", true, 403, func() *call {
-			return second.post("login", "/ui/login", form(login.token, "username", "p1", "password", "wrong"))
-		}},
-		{"login", true, 303, func() *call {
-			return second.post("login", "/ui/login", form(login.token, "username", "p1", "password", password))
-		}},
-		{"denial", true, 303, func() *call {
-			return person.post("deny", consent.path+"/consent", form(consent.token, "action", "deny"))
-		}},
-		{"code exchange", false, 200, func() *call { return s.exchange("cli", code) }},
-		{"replay of a code", false, 400, func() *call { return s.exchange("cli", code) }},
-		{"decision", false, 200, func() *call { return s.decide(access) }},
-		{"refresh", false, 200, func() *call { return s.refresh("cli", refresh) }},
-		{"retried refresh", false, 200, func() *call { return s.refresh("cli", refresh) }},
-		{"revocation of an access token", false, 200, func() *call { return s.revoke("cli", access) }},
-		{"revocation of a refresh token", false, 200, func() *call { return s.revoke("cli", refresh) }},
-		{"disconnection", true, 303, func() *call {
-			return person.post("disconnect", "/ui/account/grants/"+told.Grant+"/revoke", form(account.token))
-		}},
-		{"logout", true, 303, func() *call { return person.post("logout", "/ui/logout", form(account.token)) }},
 	}
 	x := p.attach(t, "fsync,fdatasync,pwrite64", "error=EIO")
 	for _, r := range requests {
@@ -115,4 +58,84 @@ func unavailable(c *call, page bool) error {
 		return fmt.Errorf("another error: %w", &unexpected{c})
 	}
 	return nil
+}
+
+// storingRequest is a request that must store something before it is answered.
+type storingRequest struct {
+	name   string
+	page   bool
+	status int // when the disk works; in their order each of them can still be done
+	do     func() *call
+}
+
+// storingRequests prepares one of every kind.
+func (s *site) storingRequests() ([]storingRequest, error) {
+	person, second := s.person(0), s.person(1)
+	code, err := person.code("cli")
+	if err != nil {
+		return nil, err
+	}
+	tokens := s.exchange("cli", code)
+	if code, err = person.code("cli"); err != nil {
+		return nil, err
+	}
+	consent, err := person.begin("cli")
+	if err != nil {
+		return nil, err
+	}
+	login, err := second.see("login page", "/ui/login")
+	if err != nil {
+		return nil, err
+	}
+	account, err := person.see("account", "/ui/account")
+	if err != nil {
+		return nil, err
+	}
+	told, err := claimsOf(tokens.text("access_token"))
+	if err != nil {
+		return nil, err
+	}
+	direct := s.directRequests(code, tokens.text("access_token"), tokens.text("refresh_token"))
+	authorize := "/authorize?" + url.Values{"response_type": {"code"}, "client_id": {"cli"}, "redirect_uri": {"http://127.0.0.1:5555/cb"}, "state": {"s"}, "code_challenge": {strings.Repeat("a", 43)}, "code_challenge_method": {"S256"}}.Encode()
+	before := []storingRequest{
+		{"authorization request", true, 303, func() *call { return second.get("authorize", authorize) }},
+		{"wrong password", true, 403, func() *call {
+			return second.post("login", "/ui/login", form(login.token, "username", "p1", "password", "wrong"))
+		}},
+		{"login", true, 303, func() *call {
+			return second.post("login", "/ui/login", form(login.token, "username", "p1", "password", password))
+		}},
+		{"denial", true, 303, func() *call {
+			return person.post("deny", consent.path+"/consent", form(consent.token, "action", "deny"))
+		}},
+	}
+	after := []storingRequest{
+		{"disconnection", true, 303, func() *call {
+			return person.post("disconnect", "/ui/account/grants/"+told.Grant+"/revoke", form(account.token))
+		}},
+		{"logout", true, 303, func() *call { return person.post("logout", "/ui/logout", form(account.token)) }},
+	}
+	return slices.Concat(before, direct, after), nil
+}
+
+// form is a form of ours with further fields in pairs.
+func form(token string, more ...string) url.Values {
+	v := url.Values{"form_token": {token}}
+	for i := 0; i+1 < len(more); i += 2 {
+		v.Set(more[i], more[i+1])
+	}
+	return v
+}
+
+// directRequests are those of programs.
+func (s *site) directRequests(code, access, refresh string) []storingRequest {
+	return []storingRequest{
+		{"code exchange", false, 200, func() *call { return s.exchange("cli", code) }},
+		{"replay of a code", false, 400, func() *call { return s.exchange("cli", code) }},
+		{"decision", false, 200, func() *call { return s.decide(access) }},
+		{"refresh", false, 200, func() *call { return s.refresh("cli", refresh) }},
+		{"retried refresh", false, 200, func() *call { return s.refresh("cli", refresh) }},
+		{"revocation of an access token", false, 200, func() *call { return s.revoke("cli", access) }},
+		{"revocation of a refresh token", false, 200, func() *call { return s.revoke("cli", refresh) }},
+	}
 }
