@@ -101,7 +101,8 @@ const appearances = [["light", "light", 1100], ["dark", "dark", 1100], ["phone",
 // keepPicture keeps a picture of a page as it is.
 export const keepPicture = (page, name) => page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true });
 
-// look judges a page in four appearances and keeps a picture of each. What axe cannot tell about contrast counts as a fault.
+// look keeps a picture of a page in four appearances and lets axe judge three of them: the fourth has the colours of one and the
+// layout of another. What axe cannot tell about contrast counts as a fault.
 export async function look(page, name) {
 	await page.evaluate(axe);
 	for (const [kind, colorScheme, width] of appearances) {
@@ -110,6 +111,7 @@ export async function look(page, name) {
 		await keepPicture(page, `${name}-${kind}`);
 		const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
 		assert.ok(wide <= 0, `${name} in ${kind} is ${wide} px too wide`);
+		if (kind === "phone-dark") continue;
 		const { violations, incomplete, passes } = await page.evaluate(() => globalThis.axe.run(document, { rules: { "target-size": { enabled: true } } }));
 		const told = (found) => found.map((v) => `${name} in ${kind}: ${v.id}: ${v.nodes.map((n) => n.html).join(" ").slice(0, 300)}`);
 		assert.deepEqual(told(violations), []);
