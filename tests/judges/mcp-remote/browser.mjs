@@ -1,5 +1,5 @@
 // The person's browser, as a program that is given an address: logs in, answers the consent, follows the redirect to the
-// loopback address where mcp-remote listens. Every visit is a line of a file.
+// loopback address where mcp-remote listens. Every visit is two lines of a file: one when it begins, one when it has ended.
 import { appendFileSync } from "node:fs";
 import { Person } from "../person.mjs";
 
@@ -16,13 +16,14 @@ async function returned(browser, callback) {
 
 const { JUDGED_PERSON: name, JUDGED_PASSWORD: password, JUDGED_ACTION: action, JUDGED_VISITS: visits } = process.env;
 const visit = { url: process.argv[2] };
+const note = (line) => appendFileSync(visits, JSON.stringify(line) + "\n");
+note({ begun: visit.url });
 try {
 	const person = new Person(name, password);
 	visit.callback = await person.answer(visit.url, { action });
 	const answer = await returned(person.browser, visit.callback);
 	visit.status = answer.status;
-	visit.leaked = [...person.browser.cookies.values()].some((c) => new URL(visit.callback).pathname.startsWith(c.path));
 } catch (error) {
 	visit.error = String(error.stack);
 }
-appendFileSync(visits, JSON.stringify(visit) + "\n");
+note(visit);

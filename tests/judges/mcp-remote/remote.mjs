@@ -14,8 +14,14 @@ export class Home {
 		Object.assign(this, { name, password, action, folder: mkdtempSync(join(tmpdir(), "portcullis-judge-mcp-remote-")), log: "" });
 		this.visitsFile = join(this.folder, "visits");
 	}
-	get visits() {
-		return existsSync(this.visitsFile) ? readFileSync(this.visitsFile, "utf8").trim().split("\n").map((line) => JSON.parse(line)) : [];
+	// visits are those of the browser. mcp-remote may be ready before the browser has seen the end of its visit, so this waits for it.
+	async visits() {
+		for (const deadline = Date.now() + 20_000; ; await new Promise((r) => setTimeout(r, 50))) {
+			const lines = existsSync(this.visitsFile) ? readFileSync(this.visitsFile, "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line)) : [];
+			const ended = lines.filter((line) => !line.begun);
+			if (2 * ended.length === lines.length) return ended;
+			if (Date.now() > deadline) throw new Error(`a visit of the browser does not end: ${JSON.stringify(lines)}`);
+		}
 	}
 	// stored is a file of mcp-remote's state: what it keeps of its tokens or of its registration.
 	stored(kind) {
@@ -46,7 +52,7 @@ export class Home {
 			await client.connect(transport, { timeout: 30_000 });
 		} catch (error) {
 			await transport.close();
-			throw new Error(`mcp-remote does not connect; it said\n${this.log}\nand the browser ${JSON.stringify(this.visits)}`, { cause: error });
+			throw new Error(`mcp-remote does not connect; it said\n${this.log}\nand the browser ${JSON.stringify(await this.visits())}`, { cause: error });
 		}
 		return client;
 	}
