@@ -30,8 +30,8 @@ func wantSlowed(t *testing.T, atMost int, do func(i int) *answer) {
 		if a.status != http.StatusTooManyRequests {
 			continue
 		}
-		if a.header.Get("Retry-After") == "" {
-			t.Errorf("%s: 429 without Retry-After", a.what)
+		if a.header.Get("Retry-After") == "" || !strings.Contains(a.body, "temporarily_unavailable") {
+			t.Errorf("%s: 429 without Retry-After, or with another error\n%s", a.what, tail(a.body, 500))
 		}
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -93,6 +94,16 @@ func TestMetadataOfAnIssuerWithAPath(t *testing.T) {
 			t.Errorf("%s: %d, want 404", path, a.status)
 		}
 	}
+	t.Run("R13 iss is that issuer to the byte", func(t *testing.T) {
+		b, q := s.browser(t), ask()
+		path := b.get("/tenant1/authorize?" + q.params().Encode()).want(303).location().Path
+		login := url.Values{"username": {"alice"}, "password": {password}, "form_token": {b.get(path).want(200).field("form_token")}}
+		b.post(path+"/login", login).want(303)
+		to := b.answer(b.get(path).want(200), path, "deny").want(303).location().Query()
+		if to.Get("iss") != s.issuer+"/tenant1" || to.Get("error") != "access_denied" || to.Get("state") != q.state {
+			t.Errorf("redirect with %v", to)
+		}
+	})
 	if a := b.get("/.well-known/oauth-protected-resource/tenant1/office"); a.status != 200 || a.text("authorization_servers.0") != s.issuer+"/tenant1" {
 		t.Errorf("protected resource: %d %s", a.status, a.body)
 	}
