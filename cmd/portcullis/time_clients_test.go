@@ -140,6 +140,24 @@ func TestADocumentThatChangesBeforeTheAnswerGetsNoCode(t *testing.T) {
 	})
 }
 
+// M8: also another name, for which the person did not answer, ends what was begun before the change was known.
+func TestADocumentThatChangesItsNameBeforeTheAnswerGetsNoCode(t *testing.T) {
+	p := newPublisher(t)
+	p.publish(t, "Agent", "http://127.0.0.1/cb", http.Header{"Cache-Control": {"no-store"}})
+	inBubbleOf(t, p, func(c *clock) {
+		path, formToken := c.login()
+		p.publish(t, "Bank", "http://127.0.0.1/cb", nil)
+		time.Sleep(61 * time.Second)
+		if a := c.begin(); a.status != http.StatusSeeOther {
+			t.Errorf("a request of the client with its new name: %d", a.status)
+		}
+		a := c.do(http.MethodPost, path+"/consent", url.Values{"form_token": {formToken}, "action": {"allow"}, "scope": {"tools:notes.read"}})
+		if a.status != http.StatusBadRequest || a.header.Get("Location") != "" || !strings.Contains(a.body.String(), "interaction_expired") {
+			t.Errorf("the answer on the old page: %d to %q", a.status, a.header.Get("Location"))
+		}
+	})
+}
+
 // M8: a grant stands on the address that it was given for. When the document no longer lists it, refreshing ends; another name does not end it.
 func TestARefreshNeedsTheRedirectURIOfItsConsent(t *testing.T) {
 	p := newPublisher(t)
