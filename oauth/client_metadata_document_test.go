@@ -203,7 +203,8 @@ func TestDocumentsThatCannotBeUsed(t *testing.T) {
 		{"M6 repeated member", `{"client_id":"a","client_id":"b"}`, nil, "invalid_client/cimd_json"},
 		{"another type", `{"client_id":1}`, nil, "invalid_client/cimd_json"},
 		{"list", `[]`, nil, "invalid_client/cimd_json"},
-		{"M6 other id", "ID:%s/", nil, "invalid_client/cimd_client_id_mismatch"},
+		{"M6 other id", "ID:/", nil, "invalid_client/cimd_client_id_mismatch"},
+		{"M6 id in other letter case", "ID:JSON", nil, "invalid_client/cimd_client_id_mismatch"},
 		{"M6 no id", `{"client_name":"x"}`, nil, "invalid_client/cimd_client_id_mismatch"},
 		{"no name", "client_name=null", nil, "invalid_client/cimd_client_name"},
 		{"long name", "client_name=" + strings.Repeat("n", 201), nil, "invalid_client/cimd_client_name"},
@@ -229,8 +230,8 @@ func TestDocumentsThatCannotBeUsed(t *testing.T) {
 				member = []string{value}
 			}
 			body = h.document(i, name, member)
-		} else if strings.HasPrefix(body, "ID:") {
-			body = h.document(i, "client_id", h.url(i)+"/")
+		} else if end, other := strings.CutPrefix(body, "ID:"); other {
+			body = h.document(i, "client_id", strings.TrimSuffix(h.url(i), strings.ToLower(end))+end)
 		}
 		h.serve(i, body, row.headers...)
 		t.Run(row.name, func(t *testing.T) {
