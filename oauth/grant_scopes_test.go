@@ -55,7 +55,7 @@ func TestWhatPolicyGrantsIsClamped(t *testing.T) {
 			q := question{
 				request: ScopeRequest{Stage: StageToken, Client: &Client{ID: "cli"}, Requested: NewScopes("t:a.read", "t:a.write"), Authn: Authentication{Time: time.Now().Add(-time.Hour)},
 					Resource: &Resource{Scopes: []ScopeInfo{{Name: "t:a.read"}, {Name: "t:a.write"}, {Name: "t:b.read"}, {Name: "t:c.*"}}}},
-				ceiling:  all,
+				ceiling:  all.Union(NewScopes("x:other")),
 				decision: ScopeDecision{Allow: true, Granted: all.Union(NewScopes("x:other"))},
 			}
 			c.change(&q)
