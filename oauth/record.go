@@ -25,5 +25,6 @@ func saved(r *DecisionRecord) []Change {
 type PolicyGeneration struct {
 	Revision    string    // of files and catalogue
 	ActivatedAt time.Time // the last time
+	Origin      string    // "" = the policy folder of the configuration; else how the operator put it in force
 	Document    []byte    // the files; nil in a list
 }

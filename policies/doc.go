@@ -12,7 +12,8 @@
 //   - load.go compiles everything at once against the input schemas (schemas/), builds the data documents
 //     (catalogue.go) and prepares one query per router: that is a generation, and it never changes.
 //   - runner.go runs *_test packages; a directory whose own tests fail is not activated.
-//   - engine.go holds the generation in force behind an atomic pointer; reload.go swaps it or keeps the last good one.
+//   - engine.go holds the generation in force behind an atomic pointer; reload.go swaps it or keeps the last good one;
+//     given.go puts files in force that an operator sent, or kept ones (stored.go); changes.go tells what differs.
 //   - input.go turns oauth's types into an OPA document; nothing else does.
 //   - evaluate.go runs a query, deadline.go ends it in time; decode.go reads its result strictly.
 //   - dependencies.go finds out at load which input paths the rules can read; sieve.go makes a key of their values,

@@ -24,6 +24,11 @@ type Config struct {
 	Record    RecordMode        // "" = off
 	RecordKey []byte            // of the digests in records; 32 bytes unless recording is off
 
+	// Last is what was in force last, for Changes and Previous. With an Origin it is put in force again in the place of Dir, as Restore
+	// does: what an operator activated survives a restart.
+	Last   Stored
+	Origin string
+
 	// Activate is called with a generation before it is put in force, so that it can be recorded; its error keeps
 	// what was in force. nil = nothing is called.
 	Activate func(ctx context.Context, a Activation) error
@@ -45,17 +50,23 @@ type Engine struct {
 	abandoned atomic.Int32  // evaluations that went on after the backstop
 
 	activate  func(ctx context.Context, a Activation) error
-	reloading sync.Mutex // one reload at a time
-	failure   sync.Mutex // guards lastErr, so that Status never waits for a reload
+	reloading sync.Mutex // one reload at a time; guards the next two
+	source    source     // what is in force, as it was read
+	given     *given     // nil = the directory
+	noting    sync.Mutex // guards what follows, so that Status never waits for a reload
 	lastErr   error
+	origin    string
+	changes   Changes
 }
 
 // Status describes the policies in force.
 type Status struct {
 	Revision    string
 	ActivatedAt time.Time
-	Stale       bool   // the last reload failed: what is in force is older than what lies in the directory
-	LastError   string // of that reload, one problem per line
+	Origin      string  // "" = the directory; else how an operator put it in force, and the directory is not followed
+	Changes     Changes // against what was in force before
+	Stale       bool    // the last reload failed: what is in force is older than what lies in the directory
+	LastError   string  // of that reload, one problem per line
 	Files       int
 	Tests       int
 	Cache       []Cacheability // of the routers
@@ -80,18 +91,35 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	if e.log == nil {
 		e.log = slog.Default()
 	}
-	if _, err := e.Reload(ctx, c.Catalogue); err != nil {
+	if err := e.begin(ctx, c); err != nil {
 		return nil, err
 	}
 	return e, nil
 }
 
+// begin puts the first policies in force.
+func (e *Engine) begin(ctx context.Context, c Config) error {
+	if c.Last.Document != nil {
+		var err error
+		if e.source, err = openStored(c.Last.Revision, c.Last.Document); err != nil && c.Origin != "" {
+			return err
+		}
+	}
+	if c.Origin != "" {
+		_, err := e.Restore(ctx, c.Catalogue, c.Last, c.Origin)
+		return err
+	}
+	_, err := e.Reload(ctx, c.Catalogue)
+	return err
+}
+
 // Status tells what is in force and whether the last reload failed.
 func (e *Engine) Status() Status {
-	e.failure.Lock()
-	defer e.failure.Unlock()
+	e.noting.Lock()
+	defer e.noting.Unlock()
 	g := e.current.Load()
-	s := Status{Revision: g.revision, ActivatedAt: g.activated, Files: g.files, Tests: g.tests, Cache: g.cacheability}
+	s := Status{Revision: g.revision, ActivatedAt: g.activated, Files: g.files, Tests: g.tests, Cache: g.cacheability,
+		Origin: e.origin, Changes: e.changes}
 	if e.lastErr != nil {
 		s.Stale, s.LastError = true, e.lastErr.Error()
 	}

@@ -50,26 +50,31 @@ type source struct {
 
 // readSource reads the binary's and the author's files and the catalogue. Problems are the author's.
 func readSource(dir string, defaults bool, catalogue []*oauth.Resource) (source, []Problem, error) {
-	s := source{resources: catalogue}
+	author, problems := authorFiles(dir)
+	s, err := sourceOf(author, defaults, catalogue)
+	return s, problems, err
+}
+
+// sourceOf puts the author's files together with the binary's and the catalogue.
+func sourceOf(author []file, defaults bool, catalogue []*oauth.Resource) (source, error) {
+	s := source{author: author, resources: catalogue}
 	var err error
 	if s.servers, err = serversDocument(catalogue); err != nil {
-		return s, nil, fmt.Errorf("policies: catalogue: %w", err)
+		return s, fmt.Errorf("policies: catalogue: %w", err)
 	}
 	if s.shipped, err = shippedFiles(defaults); err != nil {
-		return s, nil, fmt.Errorf("policies: %w", err)
+		return s, fmt.Errorf("policies: %w", err)
 	}
 	if s.served, err = catalogueFile(s.servers); err != nil {
-		return s, nil, fmt.Errorf("policies: catalogue: %w", err)
+		return s, fmt.Errorf("policies: catalogue: %w", err)
 	}
 	arguments, err := argumentsFile(catalogue)
 	if err != nil {
-		return s, nil, fmt.Errorf("policies: catalogue: %w", err)
+		return s, fmt.Errorf("policies: catalogue: %w", err)
 	}
 	s.shipped = append(s.shipped, arguments...)
-	author, problems := authorFiles(dir)
-	s.author = author
 	s.name()
-	return s, problems, nil
+	return s, nil
 }
 
 // files are all files that make up the revision.

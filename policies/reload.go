@@ -12,39 +12,83 @@ import (
 type Report struct {
 	Revision string        // of the policies in force now
 	Changed  bool          // false: the files and the catalogue are the same as before
+	Changes  Changes       // against what was in force before
 	Files    int           // of the author's directory
 	Tests    int           // that passed before activation
 	Took     time.Duration // of the whole reload
 }
 
 // Reload reads the directory anew and puts it in force together with the catalogue, or changes nothing and returns
-// everything that is wrong. The report tells what is in force either way.
+// everything that is wrong. The report tells what is in force either way. While files that an operator gave (Activate, Restore) are in
+// force, the directory is not read; the catalogue is.
 func (e *Engine) Reload(ctx context.Context, catalogue []*oauth.Resource) (Report, error) {
 	e.reloading.Lock()
 	defer e.reloading.Unlock()
+	return e.swap(ctx, catalogue, e.given)
+}
+
+// replace is Reload with other files, or with the directory again (nil).
+func (e *Engine) replace(ctx context.Context, catalogue []*oauth.Resource, next *given) (Report, error) {
+	e.reloading.Lock()
+	defer e.reloading.Unlock()
+	return e.swap(ctx, catalogue, next)
+}
+
+// swap makes the next generation, has it recorded and puts it in force. The caller holds reloading.
+func (e *Engine) swap(ctx context.Context, catalogue []*oauth.Resource, next *given) (Report, error) {
 	begin := time.Now()
 	old := e.current.Load()
-	g, document, err := e.build(ctx, catalogue, old)
-	if err == nil && g != old && e.activate != nil {
-		err = e.activate(ctx, Activation{Revision: g.revision, Files: g.files, Tests: g.tests, Document: document})
+	g, s, err := e.build(ctx, catalogue, next, old)
+	var changes Changes
+	if err == nil {
+		changes = changesBetween(e.source, s)
 	}
-	e.setFailure(err)
-	if err == nil && g != old {
+	moved := err == nil && (g != old || e.given.words() != next.words())
+	if moved && e.activate != nil {
+		err = e.announce(ctx, g, s, next, changes)
+	}
+	if next == e.given || err == nil { // what an operator gave and was refused says nothing of what is in force
+		e.noteReload(err)
+	}
+	if moved && err == nil {
+		e.source, e.given = s, next
+		e.noteChanges(next, changes)
 		e.current.Store(g)
 		e.noteObstacles(g)
 	}
-	var r Report
-	if now := e.current.Load(); now != nil {
-		r = Report{Revision: now.revision, Changed: now != old, Files: now.files, Tests: now.tests}
+	r := e.report(e.current.Load())
+	r.Changed, r.Took = moved && err == nil, time.Since(begin)
+	if r.Changed {
+		r.Changes = changes
 	}
-	r.Took = time.Since(begin)
 	return r, err
 }
 
-func (e *Engine) setFailure(err error) {
-	e.failure.Lock()
-	defer e.failure.Unlock()
+func (e *Engine) announce(ctx context.Context, g *generation, s source, next *given, changes Changes) error {
+	document, err := s.document()
+	if err != nil {
+		return err
+	}
+	return e.activate(ctx, Activation{Revision: g.revision, Previous: e.source.revision, Origin: next.words(), Changes: changes, Files: g.files, Tests: g.tests, Document: document})
+}
+
+func (e *Engine) report(g *generation) Report {
+	if g == nil {
+		return Report{}
+	}
+	return Report{Revision: g.revision, Files: g.files, Tests: g.tests}
+}
+
+func (e *Engine) noteReload(err error) {
+	e.noting.Lock()
+	defer e.noting.Unlock()
 	e.lastErr = err
+}
+
+func (e *Engine) noteChanges(next *given, changes Changes) {
+	e.noting.Lock()
+	defer e.noting.Unlock()
+	e.origin, e.changes = next.words(), changes
 }
 
 // noteObstacles tells the operator which rules cost an evaluation for every question.
@@ -56,20 +100,26 @@ func (e *Engine) noteObstacles(g *generation) {
 	}
 }
 
-// build makes the next generation with its document, or returns the old one if nothing has changed.
-func (e *Engine) build(ctx context.Context, catalogue []*oauth.Resource, old *generation) (*generation, []byte, error) {
-	s, problems, err := readSource(e.dir, e.defaults, catalogue)
+// build makes the next generation, or returns the old one if nothing has changed.
+func (e *Engine) build(ctx context.Context, catalogue []*oauth.Resource, next *given, old *generation) (*generation, source, error) {
+	var s source
+	var problems []Problem
+	var err error
+	if next == nil {
+		s, problems, err = readSource(e.dir, e.defaults, catalogue)
+	} else {
+		s, err = sourceOf(next.files, e.defaults, catalogue)
+	}
 	if err != nil {
-		return nil, nil, err
+		return nil, s, err
 	}
 	if len(problems) == 0 && old != nil && old.revision == s.revision {
-		return old, nil, nil
+		return old, s, nil
 	}
 	g, err := load(ctx, s, problems, e.remember)
 	if err != nil {
-		return nil, nil, err
+		return nil, s, err
 	}
 	g.maskTree = g.masks.tree(e.records.mode)
-	document, err := s.document()
-	return g, document, err
+	return g, s, nil
 }

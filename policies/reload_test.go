@@ -3,9 +3,11 @@ package policies
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -151,16 +153,18 @@ func TestRevisionNamesTheBytes(t *testing.T) {
 	}
 }
 
+// reloads is how many TestDecisionsDuringReloads does; tests/run asks for a thousand.
+var reloads = flag.Int("reloads", 25, "reloads of TestDecisionsDuringReloads")
+
 // TestDecisionsDuringReloads: every decision is made by exactly one generation, the one whose revision it names, while
-// good and broken directories follow one another.
+// good and broken directories (one in five) follow one another; and generations that are past leave nothing behind.
 func TestDecisionsDuringReloads(t *testing.T) {
-	const reloads = 24
 	dir := dirWith(t, version(0))
-	e := engineFrom(t, Config{Dir: dir, Defaults: true, Catalogue: []*oauth.Resource{demoResource()}})
+	e := engineFrom(t, Config{Dir: dir, Defaults: true, Catalogue: []*oauth.Resource{demoResource()}, Deadline: 10 * time.Second})
+	type seen struct{ revision, message string }
 	var mu sync.Mutex
 	messages := map[string]string{e.Status().Revision: "v0"} // by revision
-	type seen struct{ revision, message string }
-	var all []seen
+	all := map[seen]int{}
 	var stop atomic.Bool
 	var wg sync.WaitGroup
 	for range 4 {
@@ -172,14 +176,15 @@ func TestDecisionsDuringReloads(t *testing.T) {
 					return
 				}
 				mu.Lock()
-				all = append(all, seen{d.Revision, d.Reasons[0].Message})
+				all[seen{d.Revision, d.Reasons[0].Message}]++
 				mu.Unlock()
 			}
 		})
 	}
-	for i := 1; i <= reloads; i++ {
-		if i%4 == 0 {
-			write(t, dir, map[string]string{"a.rego": "package policy.tools.a\n\ndenny contains 1\n"})
+	early := uint64(0)
+	for i := 1; i <= *reloads; i++ {
+		if i%5 == 0 {
+			write(t, dir, map[string]string{"a.rego": "package policy.tools.a\n\ndeny contains 1\n"})
 			if _, err := reload(t, e); err == nil {
 				t.Error("a broken directory was activated")
 			}
@@ -193,17 +198,32 @@ func TestDecisionsDuringReloads(t *testing.T) {
 		mu.Lock()
 		messages[report.Revision] = fmt.Sprintf("v%d", i)
 		mu.Unlock()
+		if i == 21 {
+			early = liveHeap()
+		}
+	}
+	if late := liveHeap(); late > 2*early {
+		t.Errorf("the heap grew from %d to %d MB", early>>20, late>>20)
 	}
 	stop.Store(true)
 	wg.Wait()
-	if len(all) < reloads {
-		t.Errorf("only %d decisions", len(all))
-	}
-	for _, s := range all {
-		if messages[s.revision] != s.message {
+	total := 0
+	for s, n := range all {
+		if total += n; messages[s.revision] != s.message {
 			t.Fatalf("revision %s said %s, want %s", s.revision, s.message, messages[s.revision])
 		}
 	}
+	if total < *reloads {
+		t.Errorf("only %d decisions", total)
+	}
+}
+
+// liveHeap is what is in use after a collection, in bytes.
+func liveHeap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 // version is a directory of two packages that say the same number.

@@ -11,9 +11,12 @@ import (
 // Activation is a generation that is about to be put in force, for the one who records it.
 type Activation struct {
 	Revision string
-	Files    int    // of the author's directory
-	Tests    int    // that passed
-	Document []byte // everything the generation is made of, to be kept as oauth.PolicyGeneration
+	Previous string  // the revision that was in force before; "" = none
+	Origin   string  // "" = the directory; else what Activate or Restore was told
+	Changes  Changes // against what was in force before
+	Files    int     // of the author's directory
+	Tests    int     // that passed
+	Document []byte  // everything the generation is made of, to be kept as oauth.PolicyGeneration
 }
 
 // storedGeneration is the document of a generation: the shipped files, too, so that a newer program can still explain what an

@@ -14,6 +14,7 @@ import (
 // machine is there: health without detail and metrics.
 type AdminConfig struct {
 	Checks  map[string]func(context.Context) error // all must pass for /readyz; the name goes to the log
+	Detail  func() any                             // what /readyz tells beside its status, as JSON; nil = nothing (DESIGN §9: detail on loopback only)
 	Metrics *Metrics                               // nil = no /metrics
 	Hosts   []string                               // further Host headers beside the loopback names
 	Log     *slog.Logger                           // nil = slog.Default()
@@ -38,15 +39,15 @@ func NewAdmin(cfg AdminConfig) (http.Handler, error) {
 	engine.NoRoute(f.noRoute)
 	engine.NoMethod(f.noMethod)
 	engine.GET("/livez", func(c *gin.Context) { health(c, true) })
-	engine.GET("/readyz", f.readyz(cfg.Checks))
+	engine.GET("/readyz", f.readyz(cfg.Checks, cfg.Detail))
 	if cfg.Metrics != nil {
 		engine.GET("/metrics", gin.WrapH(cfg.Metrics.Handler()))
 	}
 	return engine, nil
 }
 
-// readyz tells only whether the server is ready; what is not goes to the log.
-func (f *face) readyz(checks map[string]func(context.Context) error) gin.HandlerFunc {
+// readyz tells whether the server is ready, and the detail; what is not ready goes to the log.
+func (f *face) readyz(checks map[string]func(context.Context) error, detail func() any) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		ctx, cancel := context.WithTimeout(c.Request.Context(), readyWithin)
 		defer cancel()
@@ -57,7 +58,11 @@ func (f *face) readyz(checks map[string]func(context.Context) error) gin.Handler
 				f.log.ErrorContext(ctx, "not ready", "check", name, "error", err.Error(), "request_id", requestID(c))
 			}
 		}
-		health(c, ready)
+		if !ready || detail == nil {
+			health(c, ready)
+			return
+		}
+		c.JSON(http.StatusOK, gin.H{"status": "ok", "policies": detail()})
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 type Store struct {
 	*Reader
 	path    string
+	name    string // Config.Instance
 	lock    *flock.Flock
 	writer  *writer
 	clients *clientCache
@@ -28,6 +29,9 @@ type Store struct {
 	closing sync.Once
 	outcome error // of Close
 }
+
+// Instance is the name of this server in audit rows.
+func (s *Store) Instance() string { return s.name }
 
 // Commit applies all changes or none and returns once they are on disk; see oauth.Ledger. It pays no regard to ctx: a
 // caller that has gone must not undo what its request costs.

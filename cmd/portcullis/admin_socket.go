@@ -23,7 +23,13 @@ const (
 	routeUsers    = "/v1/users"
 	routePassword = "/v1/users/{name}/password"
 	routeDisable  = "/v1/users/{name}/disable"
+
+	routePolicyStatus   = "/v1/policy/status"
+	routePolicyActivate = "/v1/policy/activate"
+	routePolicyRollback = "/v1/policy/rollback"
+
 	maxAdminBody  = 64 << 10
+	maxPolicyBody = 64 << 20 // policy files travel through the socket whole
 )
 
 // userBody is what the socket takes. Passwords travel as hashes only.
@@ -47,28 +53,38 @@ type socketError struct {
 }
 
 // adminSocketHandler serves the command line's writers.
-func adminSocketHandler(users userAdmin, log *slog.Logger) http.Handler {
+func adminSocketHandler(users userAdmin, policies policyAdmin, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST "+routeUsers, adminRoute(log, func(ctx context.Context, r *http.Request, b userBody) (any, error) {
+	mux.HandleFunc("POST "+routeUsers, adminRoute(log, maxAdminBody, func(ctx context.Context, r *http.Request, b userBody) (any, error) {
 		user, err := users.add(ctx, b.Name, b.Groups, b.PasswordHash)
 		if err != nil {
 			return nil, err
 		}
 		return userAnswer{ID: user.ID, Name: user.Name, Groups: user.Groups}, nil
 	}))
-	mux.HandleFunc("POST "+routePassword, adminRoute(log, func(ctx context.Context, r *http.Request, b userBody) (any, error) {
+	mux.HandleFunc("POST "+routePassword, adminRoute(log, maxAdminBody, func(ctx context.Context, r *http.Request, b userBody) (any, error) {
 		return struct{}{}, users.setPassword(ctx, r.PathValue("name"), b.PasswordHash)
 	}))
-	mux.HandleFunc("POST "+routeDisable, adminRoute(log, func(ctx context.Context, r *http.Request, _ userBody) (any, error) {
+	mux.HandleFunc("POST "+routeDisable, adminRoute(log, maxAdminBody, func(ctx context.Context, r *http.Request, _ userBody) (any, error) {
 		return struct{}{}, users.disable(ctx, r.PathValue("name"))
+	}))
+	mux.HandleFunc("POST "+routePolicyStatus, adminRoute(log, maxAdminBody, func(context.Context, *http.Request, struct{}) (any, error) {
+		return policies.status(), nil
+	}))
+	mux.HandleFunc("POST "+routePolicyActivate, adminRoute(log, maxPolicyBody, func(ctx context.Context, _ *http.Request, b activateBody) (any, error) {
+		return policies.activate(ctx, b)
+	}))
+	mux.HandleFunc("POST "+routePolicyRollback, adminRoute(log, maxAdminBody, func(ctx context.Context, _ *http.Request, b rollbackBody) (any, error) {
+		return policies.rollback(ctx, b.Revision)
 	}))
 	return mux
 }
 
-func adminRoute(log *slog.Logger, do func(context.Context, *http.Request, userBody) (any, error)) http.HandlerFunc {
+// adminRoute decodes a body of at most so many bytes, does what the route does and encodes the answer.
+func adminRoute[B any](log *slog.Logger, most int64, do func(context.Context, *http.Request, B) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		var body userBody
-		err := json.UnmarshalRead(http.MaxBytesReader(w, r.Body, maxAdminBody), &body, json.RejectUnknownMembers(true))
+		var body B
+		err := json.UnmarshalRead(http.MaxBytesReader(w, r.Body, most), &body, json.RejectUnknownMembers(true))
 		var answer any
 		if err != nil {
 			err = oauth.InvalidRequest.Errorf("the body is not the JSON object that this route takes").Because(err)
@@ -146,7 +162,7 @@ func (c *socketClient) disable(ctx context.Context, name string) error {
 	return c.post(ctx, routeUsers+"/"+url.PathEscape(name)+"/disable", userBody{}, nil)
 }
 
-func (c *socketClient) post(ctx context.Context, path string, body userBody, answer any) error {
+func (c *socketClient) post(ctx context.Context, path string, body, answer any) error {
 	text, err := json.Marshal(body)
 	if err != nil {
 		return err
@@ -162,7 +178,7 @@ func (c *socketClient) post(ctx context.Context, path string, body userBody, ans
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		var refusal socketError
-		if err := json.UnmarshalRead(io.LimitReader(response.Body, maxAdminBody), &refusal); err != nil || refusal.Description == "" {
+		if err := json.UnmarshalRead(io.LimitReader(response.Body, maxPolicyBody), &refusal); err != nil || refusal.Description == "" {
 			return fmt.Errorf("the running server answers %s", response.Status)
 		}
 		return errors.New(refusal.Description)

@@ -40,6 +40,7 @@ type Config struct {
 	demo     bool // a demo database is opened by a demo only
 
 	allowClockBack bool // a flag only: whoever writes it into a file has switched the check off for good
+	followFolder   bool // leave policies aside that were put in force by hand
 }
 
 // TLSConfig names the files of the public listener's certificate; both are empty behind a proxy.

@@ -76,13 +76,6 @@ func (p *parts) reload(ctx context.Context) error {
 	return err
 }
 
-// activated records new policies, and keeps their files, before they are put in force.
-func (p *parts) activated(ctx context.Context, a policies.Activation) error {
-	event := policyEvent(oauth.EventPolicyActivated, oauth.OutcomeOK, "", a.Revision)
-	return p.store.Commit(ctx, event, oauth.SavePolicyGeneration{Keep: int(p.config.Policy.Generations),
-		Generation: oauth.PolicyGeneration{Revision: a.Revision, ActivatedAt: event.Time, Document: a.Document}})
-}
-
 func policyEvent(kind, outcome, reason, revision string) oauth.Event {
 	return oauth.Event{Time: time.Now().Truncate(time.Second), Type: kind, Outcome: outcome, Reason: reason, Revision: revision}
 }

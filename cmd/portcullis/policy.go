@@ -13,7 +13,8 @@ import (
 )
 
 func (a *app) policyCommand() *cobra.Command {
-	return noun("policy", "Policies in Rego", a.policyCheckCommand(), a.policyTestCommand(), a.policyExplainCommand(), a.policyReplayCommand())
+	verbs := []*cobra.Command{a.policyCheckCommand(), a.policyTestCommand(), a.policyExplainCommand(), a.policyReplayCommand()}
+	return noun("policy", "Policies in Rego", append(verbs, a.generationCommands()...)...)
 }
 
 // catalogueFlag gives a command --catalogue, which stands in for --config where the configuration is not at hand.

@@ -37,6 +37,7 @@ func (a *app) serveCommand() *cobra.Command {
 		flags[key] = c.Flags().String(flagName(key), "", help)
 	}
 	clockBack := c.Flags().Bool("allow-clock-back", false, "start although the last audit row is later than the clock says")
+	followFolder := c.Flags().Bool("follow-folder", false, "put the policy folder in force, although others were activated by hand")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		given := map[string]string{}
 		for key, value := range flags {
@@ -48,7 +49,7 @@ func (a *app) serveCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		config.allowClockBack = *clockBack
+		config.allowClockBack, config.followFolder = *clockBack, *followFolder
 		return a.serve(c.Context(), config)
 	}
 	return c
@@ -166,7 +167,7 @@ func (p *parts) servers() (public, admin, socket *http.Server) {
 		}}
 	}
 	admin = server.HTTPServer("", p.admin)
-	socket = server.HTTPServer("", adminSocketHandler(people{p.store}, p.config.log))
+	socket = server.HTTPServer("", adminSocketHandler(people{p.store}, generations{p}, p.config.log))
 	for _, s := range []*http.Server{public, admin, socket} {
 		s.ErrorLog = slog.NewLogLogger(p.config.log.Handler(), slog.LevelWarn)
 	}

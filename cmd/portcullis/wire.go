@@ -52,8 +52,10 @@ func wire(ctx context.Context, c Config) (p *parts, err error) {
 	if err = p.syncConfigured(ctx); err != nil {
 		return nil, err
 	}
-	engine := c.engine(key, p.catalogue.Resources())
-	engine.Activate = p.activated
+	engine, err := p.policyConfig(ctx, key)
+	if err != nil {
+		return nil, err
+	}
 	if p.engine, err = policies.New(ctx, engine); err != nil {
 		return nil, policyError(err)
 	}
@@ -77,11 +79,11 @@ func wire(ctx context.Context, c Config) (p *parts, err error) {
 	if err != nil {
 		return nil, err
 	}
-	shown := metrics
-	if !c.adminOnLoopback() { // DESIGN §9: metrics are open on loopback only
-		shown = nil
+	admin := server.AdminConfig{Checks: p.checks(), Hosts: c.adminHosts(), Log: c.log}
+	if c.adminOnLoopback() { // DESIGN §9: metrics and detail are open on loopback only
+		admin.Metrics, admin.Detail = metrics, func() any { return generations{p}.status() }
 	}
-	p.admin, err = server.NewAdmin(server.AdminConfig{Checks: p.checks(), Metrics: shown, Hosts: c.adminHosts(), Log: c.log})
+	p.admin, err = server.NewAdmin(admin)
 	return p, err
 }
 

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"portcullis/oauth"
+	"portcullis/policies"
+)
+
+// policyAdmin is what the command line may do with the policies of a running server, through its socket.
+type policyAdmin interface {
+	status() policyStatus
+	activate(ctx context.Context, b activateBody) (policyStatus, error)
+	rollback(ctx context.Context, revision string) (policyStatus, error)
+}
+
+// activateBody is what the socket takes: whole files, or nothing to follow the folder of the configuration again.
+type activateBody struct {
+	Files  []policies.AuthorFile `json:"files,omitzero"`
+	Folder string                `json:"folder,omitzero"` // as the operator named it, for the record
+}
+
+type rollbackBody struct {
+	Revision string `json:"revision,omitzero"` // "" = the one before
+}
+
+// policyStatus is what is in force, for people and for /readyz.
+type policyStatus struct {
+	Revision    string           `json:"revision"`
+	ActivatedAt time.Time        `json:"activated_at"`
+	Origin      string           `json:"origin"` // "folder", or how it was put in force
+	Changes     policies.Changes `json:"changes"`
+	Files       int              `json:"files"`
+	Tests       int              `json:"tests_passed"`
+	Stale       bool             `json:"stale"`
+	Error       string           `json:"error,omitempty"`
+	Instance    string           `json:"instance"`
+}
+
+// generations is policyAdmin of the running server.
+type generations struct{ p *parts }
+
+func (g generations) status() policyStatus {
+	s := g.p.engine.Status()
+	return policyStatus{Revision: s.Revision, ActivatedAt: s.ActivatedAt.UTC().Truncate(time.Second), Origin: originWord(s.Origin), Changes: s.Changes,
+		Files: s.Files, Tests: s.Tests, Stale: s.Stale, Error: s.LastError, Instance: g.p.store.Instance()}
+}
+
+func originWord(origin string) string {
+	if origin == "" {
+		return "folder"
+	}
+	return origin
+}
+
+// activate puts files in force that the operator sent, or the folder again.
+func (g generations) activate(ctx context.Context, b activateBody) (policyStatus, error) {
+	catalogue := g.p.catalogue.Resources()
+	var err error
+	if b.Files == nil {
+		_, err = g.p.engine.Follow(ctx, catalogue)
+	} else {
+		_, err = g.p.engine.Activate(ctx, catalogue, b.Files, "activated from "+b.Folder)
+	}
+	return g.status(), g.refused(ctx, err)
+}
+
+// rollback puts a generation in force that was in force before.
+func (g generations) rollback(ctx context.Context, revision string) (policyStatus, error) {
+	if revision == "" {
+		var err error
+		if revision, err = g.before(ctx); err != nil {
+			return policyStatus{}, err
+		}
+	}
+	kept, err := g.p.store.PolicyGeneration(ctx, revision)
+	if errors.Is(err, oauth.ErrNotFound) {
+		return policyStatus{}, oauth.NotFound.Errorf("the revision %s is not kept; see portcullis policy history", revision)
+	} else if err != nil {
+		return policyStatus{}, err
+	}
+	_, err = g.p.engine.Restore(ctx, g.p.catalogue.Resources(), policies.Stored{Revision: kept.Revision, Document: kept.Document}, "rolled back to "+kept.Revision)
+	return g.status(), g.refused(ctx, err)
+}
+
+// before is the revision that was in force before the present one.
+func (g generations) before(ctx context.Context) (string, error) {
+	list, err := g.p.store.PolicyGenerations(ctx)
+	if err != nil {
+		return "", err
+	}
+	if len(list) < 2 {
+		return "", oauth.NotFound.Errorf("no other policies were in force here, so there is nothing to go back to")
+	}
+	return list[1].Revision, nil
+}
+
+// refused records policies that did not load, and gives their problems to the operator.
+func (g generations) refused(ctx context.Context, err error) error {
+	if !policies.IsLoadError(err) {
+		return err
+	}
+	event := policyEvent(oauth.EventPolicyRefused, oauth.OutcomeFailed, "policy_load_error", g.p.engine.Status().Revision)
+	if err := g.p.store.Commit(ctx, event); err != nil {
+		return err
+	}
+	return oauth.InvalidRequest.Errorf("these policies do not load, and what was in force stays:\n%v", err)
+}
+
+// policyConfig is the configuration of the engine: what an operator put in force by hand stays so after a restart.
+func (p *parts) policyConfig(ctx context.Context, key []byte) (policies.Config, error) {
+	c := p.config.engine(key, p.catalogue.Resources())
+	c.Activate = p.activated
+	last, err := p.store.NewestPolicyGeneration(ctx)
+	if errors.Is(err, oauth.ErrNotFound) {
+		return c, nil
+	} else if err != nil {
+		return c, err
+	}
+	c.Last = policies.Stored{Revision: last.Revision, Document: last.Document}
+	if !p.config.followFolder {
+		c.Origin = last.Origin
+	}
+	return c, nil
+}
+
+// activated records new policies, and keeps their files, before they are put in force.
+func (p *parts) activated(ctx context.Context, a policies.Activation) error {
+	event := policyEvent(oauth.EventPolicyActivated, oauth.OutcomeOK, "", a.Revision)
+	event.Detail = map[string]string{"origin": originWord(a.Origin), "previous": a.Previous}
+	for word, files := range map[string][]string{"added": a.Changes.Added, "changed": a.Changes.Changed, "removed": a.Changes.Removed} {
+		if len(files) > 0 {
+			event.Detail[word] = shortList(files, 1000)
+		}
+	}
+	return p.store.Commit(ctx, event, oauth.SavePolicyGeneration{Keep: int(p.config.Policy.Generations),
+		Generation: oauth.PolicyGeneration{Revision: a.Revision, ActivatedAt: event.Time, Origin: a.Origin, Document: a.Document}})
+}
+
+// shortList joins names up to so many bytes.
+func shortList(names []string, most int) string {
+	text := strings.Join(names, ", ")
+	if len(text) > most {
+		return text[:most] + "…"
+	}
+	return text
+}
