@@ -88,7 +88,7 @@ func argumentsFile(catalogue []*oauth.Resource) ([]file, error) {
 		return nil, nil
 	}
 	data, err := json.Marshal(schemas)
-	return []file{{path: "arguments", data: data, shipped: true}}, err
+	return []file{{path: argumentsPath, data: data, shipped: true}}, err
 }
 
 // foreignRefs refuses references that leave a tool's schema. Nothing is ever fetched for one.

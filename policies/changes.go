@@ -40,7 +40,8 @@ func (c Changes) String() string {
 
 // changesBetween compares two sources file by file.
 func changesBetween(before, after source) Changes {
-	c := Changes{Catalogue: before.catalogue != after.catalogue, Shipped: revisionOf(before.shipped) != revisionOf(after.shipped)}
+	c := Changes{Catalogue: revisionOf(before.fromCatalogue(true)) != revisionOf(after.fromCatalogue(true)),
+		Shipped: revisionOf(before.fromCatalogue(false)) != revisionOf(after.fromCatalogue(false))}
 	old := map[string][]byte{}
 	for _, f := range before.author {
 		old[f.path] = f.data
@@ -81,4 +82,11 @@ func Compare(before, after Stored) (Changes, error) {
 type Stored struct {
 	Revision string
 	Document []byte
+}
+
+// fromCatalogue are the shipped files that the catalogue makes, or the others.
+func (s source) fromCatalogue(made bool) []file {
+	return slices.DeleteFunc(append([]file{s.served}, s.shipped...), func(f file) bool {
+		return (f.path == cataloguePath || f.path == argumentsPath) != made
+	})
 }

@@ -37,6 +37,7 @@ const (
 	storedVersion = 1
 	maxStored     = 256 << 20 // bytes of a document that has been unpacked
 	cataloguePath = "catalogue"
+	argumentsPath = "arguments" // the tools' input schemas
 )
 
 // document packs all files of a source.
