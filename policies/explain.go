@@ -245,12 +245,13 @@ func (x *explaining) enact() {
 	if x.past == nil || x.r.Withheld != "" {
 		return
 	}
-	if needed := x.r.hiddenFrom(x.past.reads[x.r.Kind].paths); len(needed) > 0 {
+	needed := x.r.hiddenFrom(x.past.reads[x.r.Kind].paths)
+	if len(needed) > 0 && x.past.certainWithout(x.r, x.r.input, needed, unhurried()...) != untouched {
 		var names []string
 		for _, h := range needed {
 			names = append(names, h.path.String()+" ("+h.why+")")
 		}
-		x.cannotSay("The rules of that revision can read values that the record keeps back: %s. So the conditions are not evaluated again. "+
+		x.cannotSay("The rules of that revision come to values that the record keeps back: %s. So the conditions are not evaluated again. "+
 			"From now on policy.record: values would keep what is only masked.", strings.Join(names, ", "))
 		return
 	}

@@ -29,7 +29,12 @@ type steps struct {
 func newSteps(a *reenactment) *steps { return &steps{past: a, tracer: topdown.NewBufferTracer()} }
 
 func (s *steps) options() []rego.EvalOption {
-	return []rego.EvalOption{rego.EvalQueryTracer(s.tracer), rego.EvalRuleIndexing(false), rego.EvalEarlyExit(false)}
+	return append(unhurried(), rego.EvalQueryTracer(s.tracer))
+}
+
+// unhurried lets every rule be looked at.
+func unhurried() []rego.EvalOption {
+	return []rego.EvalOption{rego.EvalRuleIndexing(false), rego.EvalEarlyExit(false)}
 }
 
 // isPolicy tells the files that authors write or may replace from the shipped machinery.

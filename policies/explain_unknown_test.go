@@ -71,6 +71,23 @@ func TestATraceShowsWhatTheAuthorsRulesDid(t *testing.T) {
 	}
 }
 
+// TestATraceNeedsNoValueThatNoRuleCameTo: the amount is masked, and the rule that would read it ends before.
+func TestATraceNeedsNoValueThatNoRuleCameTo(t *testing.T) {
+	for rule, traced := range map[string]bool{
+		"input.tool.name == \"transfer\"\n\tinput.tool.arguments.amount > 1000":            true,
+		"input.tool.arguments.amount > 1000\n\tinput.tool.name == \"transfer\"":            false, // the index would leave it out, the trace does not
+		"input.tool.name == \"get_weather\"\n\tinput.tool.arguments.amount > 1000":         false,
+		"not input.tool.name == \"get_weather\"\n\tnot input.tool.arguments.amount < 1000": true,
+	} {
+		v := call("get_weather", map[string]any{"amount": json.Number("5000")}, "tools:calendar.read")
+		s := scene{mode: RecordMasked, call: &v, files: map[string]string{"a.rego": "package policy.tools.a\n\ndeny contains \"x\" if {\n\t" + rule + "\n}\n"}}
+		_, record := s.decide(t)
+		if x := s.explain(t, record); (len(x.Trace) > 0) != traced || unknown(x, "amount (masked)") == traced {
+			t.Errorf("%s: %q, %d lines", rule, x.Unknown, len(x.Trace))
+		}
+	}
+}
+
 func TestTheRuleThatCameNearSaysWhereItStopped(t *testing.T) {
 	v := call("transfer", nil, "tools:payments.transfer")
 	s := scene{call: &v, files: map[string]string{"tools/default.rego": "package policy.tools.default\n\nallow if {\n\tinput.tool.name == \"transfer\"\n\tsome g in input.subject.groups\n\tg == \"treasury\"\n}\n\nallow if input.client.trusted\n"}}

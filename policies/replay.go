@@ -232,7 +232,7 @@ func (p *Replay) withCatalogueOf(ctx context.Context, r *recorded) (*reenactment
 		return nil, nil // as good as gone
 	}
 	s := p.source
-	s.servers, s.served = old.servers, old.served
+	s.servers, s.served, s.resources = old.servers, old.served, nil // without the tools of today nothing is typed by them
 	s.name()
 	a, err := reenact(ctx, s)
 	if IsLoadError(err) {

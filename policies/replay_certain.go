@@ -21,7 +21,7 @@ const (
 
 // certainWithout evaluates a call partially, with the missing values unknown. The rules may be able to read a value and yet not come to
 // it, since a condition before it fails.
-func (a *reenactment) certainWithout(r *recorded, input map[string]any, missing []hiddenPlace) certainty {
+func (a *reenactment) certainWithout(r *recorded, input map[string]any, missing []hiddenPlace, more ...rego.EvalOption) certainty {
 	if r.Kind != kindTools {
 		return uncertain // the other routers have no rule for it
 	}
@@ -40,13 +40,13 @@ func (a *reenactment) certainWithout(r *recorded, input map[string]any, missing 
 	timer := time.AfterFunc(a.limit, cancel.Cancel)
 	defer timer.Stop()
 	saved := &saves{}
-	partial, err := a.lister.query.Partial(context.Background(),
+	partial, err := a.lister.query.Partial(context.Background(), append(more,
 		rego.EvalParsedInput(term.Value),
 		rego.EvalParsedUnknowns(unknowns),
 		rego.EvalTime(time.Unix(0, r.At)),
 		rego.EvalNondeterministicBuiltins(true),
 		rego.EvalExternalCancel(cancel),
-		rego.EvalQueryTracer(saved))
+		rego.EvalQueryTracer(saved))...)
 	switch {
 	case err != nil:
 		return uncertain

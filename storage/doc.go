@@ -42,6 +42,11 @@
 // oauth.SaveDecision keeps what a policy decision saw and said, in the transaction of its audit row. It is no part of the chain: these
 // rows go after some days, or when there are too many.
 //
+// # Policies that were in force
+//
+// oauth.SavePolicyGeneration keeps a set of policies with its files under its revision, before it is put in force, and drops those
+// that are too many. The newest by activation is the one in force.
+//
 // # Conventions
 //
 // Times are whole Unix seconds that Go passes in; 0 is the zero time. Secrets are kept as SHA-256 or sealed. SQL is written

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -77,43 +76,6 @@ func absent[T any](found *T, err error) (*T, error) {
 	}
 	return found, err
 }
-
-// sheet writes lines of at most lineWidth columns.
-type sheet struct{ strings.Builder }
-
-// onScreen keeps text from outside from moving the cursor or turning the line round.
-func onScreen(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '\uFFFD'
-	}, text)
-}
-
-// item writes a text behind a mark; its further lines stand below the first.
-func (s *sheet) item(indent int, mark, text string) {
-	mark = onScreen(mark)
-	for i, line := range wrap(onScreen(text), lineWidth-indent-len(mark)) {
-		if i > 0 {
-			mark = strings.Repeat(" ", len(mark))
-		}
-		fmt.Fprintf(s, "%*s%s%s\n", indent, "", mark, line)
-	}
-}
-
-// code writes lines as they are, cut at the width.
-func (s *sheet) code(indent int, lines []string) {
-	for _, line := range lines {
-		text := []rune(onScreen(strings.ReplaceAll(line, "\t", "    ")))
-		if limit := lineWidth - indent; len(text) > limit {
-			text = append(text[:limit-1], '…')
-		}
-		fmt.Fprintf(s, "%*s%s\n", indent, "", string(text))
-	}
-}
-
-func (s *sheet) title(text string) { fmt.Fprintf(s, "\n%s\n", text) }
 
 // explained is an explanation for people.
 func explained(x *policies.Explanation) string {
@@ -198,7 +160,7 @@ func (s *sheet) saw(x *policies.Explanation) {
 		if v.Hidden != "" {
 			value = "(" + v.Hidden + ")"
 		}
-		s.item(2, fmt.Sprintf("%-*s  ", width, v.Path), value)
+		s.value(2, fmt.Sprintf("%-*s  ", width, v.Path), value)
 	}
 }
 

@@ -73,7 +73,7 @@ func recordedSite(t testing.TB, record string, calls int, amount func(i int) int
 			Token: &oauth.TokenInfo{ID: fmt.Sprintf("jti%d", i), Scopes: oauth.NewScopes("tools:bank.pay"), IssuedAt: now, ExpiresAt: now.Add(time.Minute),
 				Authn: oauth.Authentication{Time: now, ACR: "pwd"}},
 			Action: oauth.AuthZENAction{Name: "tools/call"}, Resource: oauth.AuthZENResource{Type: "tool", ID: "pay"}, MCP: oauth.MCPCall{Method: "tools/call"},
-			Args: map[string]any{"amount": json.Number(fmt.Sprint(amount(i))), "to": fmt.Sprintf("account %d", i)}, Checked: true, Context: oauth.RequestContext{Time: now}})
+			Args: map[string]any{"amount": json.Number(fmt.Sprint(amount(i))), "to": fmt.Sprintf("account  %d", i)}, Checked: true, Context: oauth.RequestContext{Time: now}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -151,6 +151,27 @@ func TestReplayRefusesWhatItCannotRun(t *testing.T) {
 	code, out, errs := command(t, "", "policy", "replay", candidateFolder(t, 1), "--config", file, "--fail-on-flip")
 	if code != exitOK || !strings.Contains(out, "3  cannot be said") || !strings.Contains(out, "input.tool.arguments.amount (masked)") || !strings.Contains(out, "policy.record: values") {
 		t.Errorf("%d %s %s", code, out, errs)
+	}
+}
+
+func TestExplainAsACommand(t *testing.T) {
+	file := recordedSite(t, "values", 13, func(i int) int { return i * 100 })
+	code, out, errs := command(t, "", "policy", "explain", "dec_12", "--trace", "--config", file)
+	if code != exitOK {
+		t.Fatalf("%d %s", code, errs)
+	}
+	for _, want := range []string{"dec_12 denied: pay.limit", "deny of policy.tools.pay must not hold (pay.deny, pay.rego:3)", "    input.tool.arguments.amount > 1000", "1200", `"account  12"`, "exit  pay.rego:3"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not in:\n%s", want, out)
+		}
+	}
+	code, out, _ = command(t, "", "policy", "explain", "dec_3", "-o", "json", "--config", file)
+	var x policies.Explanation
+	if err := json.Unmarshal([]byte(out), &x); err != nil || code != exitOK || !x.Allowed || x.Trace != nil || len(x.Rules) == 0 || x.Action != "tools/call pay" {
+		t.Errorf("%d %v %s", code, err, out)
+	}
+	if code, _, errs := command(t, "", "policy", "explain", "dec_none", "--config", file); code != exitError || !strings.Contains(errs, "there is no decision dec_none") {
+		t.Errorf("%d %s", code, errs)
 	}
 }
 
