@@ -101,6 +101,8 @@ type program struct {
 	warnings  []Problem      // what lets calls through by accident
 	notes     []Problem      // what was checked, and what could not be
 	partial   bool           // some of the author's modules are missing, since they cannot be read
+
+	documents storage.Store // see store
 }
 
 // parse reads all files of a source and checks the author's modules. The program can be compiled even with problems, so that
@@ -284,11 +286,14 @@ func (p *program) compile(withTests bool) (*ast.Compiler, []Problem) {
 	return c, p.checkReferences(c)
 }
 
-// store holds data.config and data.servers as AST values. It is never written to again: a waiting write would
-// block every evaluation.
+// store holds data.config and data.servers as AST values, once for all queries: with many tools it is the largest part of a
+// generation. It is never written to again: a waiting write would block every evaluation.
 func (p *program) store() storage.Store {
-	data := map[string]any{"config": p.config, "servers": p.servers}
-	return inmem.NewFromObjectWithOpts(data, inmem.OptReturnASTValuesOnRead(true), inmem.OptRoundTripOnWrite(false))
+	if p.documents == nil {
+		data := map[string]any{"config": p.config, "servers": p.servers}
+		p.documents = inmem.NewFromObjectWithOpts(data, inmem.OptReturnASTValuesOnRead(true), inmem.OptRoundTripOnWrite(false))
+	}
+	return p.documents
 }
 
 // load makes a generation that remembers this many answers per router, or says everything that is wrong.
@@ -339,7 +344,7 @@ func (p *program) generation(ctx context.Context, s source, compiler *ast.Compil
 	return g, nil
 }
 
-// prepare makes the one query of each router, over a store of its own.
+// prepare makes the one query of each router.
 func (p *program) prepare(ctx context.Context, compiler *ast.Compiler) (map[kind]rego.PreparedEvalQuery, error) {
 	queries := map[kind]rego.PreparedEvalQuery{}
 	store := p.store()
