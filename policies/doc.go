@@ -14,8 +14,10 @@
 //   - runner.go runs *_test packages; a directory whose own tests fail is not activated.
 //   - engine.go holds the generation in force behind an atomic pointer; reload.go swaps it or keeps the last good one;
 //     given.go puts files in force that an operator sent, or kept ones (stored.go); changes.go tells what differs.
-//   - input.go turns oauth's types into an OPA document; nothing else does.
+//   - input.go turns oauth's types into an OPA document; nothing else does. An evaluation gets of it what the rules can read.
 //   - evaluate.go runs a query, deadline.go ends it in time; decode.go reads its result strictly.
+//   - judge.go answers for the router of tool calls: it asks for the packages' rules and combines their values in Go, with the
+//     shapes of shape.go; instrument.go lets those rules tell that they fired.
 //   - dependencies.go finds out at load which input paths the rules can read; sieve.go makes a key of their values,
 //     from the same code that makes the input, and cache.go remembers answers by it.
 //   - listing.go tells which tools a token could call at all, by partial evaluation; listing_classes.go lets it do so once for
@@ -28,7 +30,7 @@
 // back, reenact.go evaluates it again as a server would have; explain.go says why a decision is what it is, and replay.go what a
 // candidate would have said. Neither guesses a value that a record keeps back.
 //
-// The routers (rego/mcp/authz) combine the authors' packages (policy.KIND.NAME): allowed iff some package says
+// The routers (rego/mcp/authz), and the judge in the place of one of them, combine the authors' packages (policy.KIND.NAME): allowed iff some package says
 // allow == true, none denies, no required scope is missing and no login requirement is unmet. Everything that
 // goes wrong on the way is a denial with the code policy_error; its detail stands in Reason.Policy, for the
 // audit, and never holds a value from the input.

@@ -27,8 +27,8 @@
 // # Reading
 //
 // Reader has a pool of read-only connections with prepared statements, and each read of the oauth interfaces is one
-// query, so it sees one moment. Store is a Reader with a writer and a small cache of clients that is dropped after
-// COMMIT and before the caller is answered. OpenReader opens the same reads beside a running server, without the lock.
+// query, so it sees one moment. Store is a Reader with a writer and small memories of clients and of token states
+// (cache.go, states.go), which are dropped after COMMIT and before the caller is answered. OpenReader opens the same reads beside a running server, without the lock.
 //
 // # The audit
 //
