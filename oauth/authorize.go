@@ -100,6 +100,9 @@ func (e *AuthorizationEndpoint) client(ctx context.Context, params url.Values, m
 		return nil, Target{}, UnauthorizedClient.Errorf("this client is not registered for the authorization code flow")
 	}
 	target, err := ProveRedirect(client, params.Get("redirect_uri"))
+	if err == nil {
+		err = target.AwayFrom(e.cfg.Issuer)
+	}
 	return client, target, err
 }
 

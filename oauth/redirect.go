@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -301,6 +302,26 @@ func checkRedirectQuery(query string) error {
 	for _, name := range []string{"code", "state", "iss", "error", "error_description", "error_uri", "response"} {
 		if values.Has(name) {
 			return fmt.Errorf("its query must not hold the parameter %q, which the answer adds", name)
+		}
+	}
+	return nil
+}
+
+// AwayFrom refuses a redirect that would carry our cookies to the client. On http loopback a browser tells cookies apart by host and
+// path, not by port (RFC 6265 §8.5), so no callback may lie below our own pages there; with https the cookies are __Host- ones.
+func (t Target) AwayFrom(issuer string) error {
+	own, err := url.Parse(issuer)
+	callback, bad := url.Parse(t.uri)
+	switch {
+	case err != nil || bad != nil:
+		return InvalidRequest.Errorf("redirect_uri cannot be read").For("redirect_uri_invalid")
+	case own.Scheme != "http" || t.kind != RedirectLoopback || !strings.EqualFold(own.Hostname(), callback.Hostname()):
+		return nil
+	}
+	where := path.Clean("/" + callback.Path) // as a browser resolves dot segments, escaped ones too
+	for _, page := range []string{own.Path + PathUI, own.Path + PathAuthorize} {
+		if where == page || strings.HasPrefix(where, page+"/") {
+			return InvalidRequest.Errorf("redirect_uri lies below %s, where this server's own pages are; use another path for the callback", page).For("redirect_uri_own_pages")
 		}
 	}
 	return nil

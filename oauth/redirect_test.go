@@ -297,3 +297,38 @@ func FuzzProveRedirect(f *testing.F) {
 		}
 	})
 }
+
+// TestOurCookiesReachNoCallback: on http loopback a browser tells cookies apart by host and path, not by port, so a callback below our own
+// pages would be sent our session.
+func TestOurCookiesReachNoCallback(t *testing.T) {
+	for _, row := range []struct {
+		issuer, redirect string
+		reached          bool
+	}{
+		{"http://127.0.0.1:8080", "http://127.0.0.1:3000/ui", true},
+		{"http://127.0.0.1:8080", "http://127.0.0.1:3000/ui/callback", true},
+		{"http://127.0.0.1:8080", "http://127.0.0.1:3000/ui?x=1", true},
+		{"http://127.0.0.1:8080", "http://127.0.0.1/authorize/cb", true},
+		{"http://127.0.0.1:8080", "http://127.0.0.1:3000/a/../ui/cb", true},
+		{"http://127.0.0.1:8080", "http://127.0.0.1:3000/a/%2e%2E/ui/cb", true},
+		{"http://127.0.0.1:8080/base", "http://127.0.0.1:3000/base/ui/cb", true},
+		{"http://localhost:8080", "http://localhost:3000/ui/cb", true},
+		{"http://127.0.0.1:8080/base", "http://127.0.0.1:3000/ui/cb", false},
+		{"http://127.0.0.1:8080", "http://localhost:3000/ui/cb", false}, // another host to a browser
+		{"http://127.0.0.1:8080", "http://127.0.0.1:3000/uicb", false},
+		{"http://127.0.0.1:8080", "http://127.0.0.1:3000/callback", false},
+		{"http://127.0.0.1:8080", "http://127.0.0.1:3000", false},
+		{"https://auth.example", "https://auth.example/ui/cb", false}, // __Host- cookies, and https keeps other ports of loopback out
+		{"http://127.0.0.1:8080", "cursor://ui/cb", false},
+	} {
+		client := &Client{RedirectURIs: []string{row.redirect}}
+		target, err := ProveRedirect(client, row.redirect)
+		if err != nil {
+			t.Errorf("%s: %v", row.redirect, err)
+			continue
+		}
+		if got := target.AwayFrom(row.issuer) != nil; got != row.reached {
+			t.Errorf("issuer %s, redirect %s: refused %v, want %v", row.issuer, row.redirect, got, row.reached)
+		}
+	}
+}
