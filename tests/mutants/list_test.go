@@ -152,5 +152,21 @@ func TestTheListFitsTheCode(t *testing.T) {
 			t.Errorf("list.txt:%d: %s is there twice", m.line, m.name)
 		}
 		seen[m.name] = true
+		for _, j := range m.judges {
+			if lost := j.lost(); len(lost) > 0 {
+				t.Errorf("list.txt:%d: %s: there is no %v in %s", m.line, m.name, lost, j.folder)
+			}
+		}
 	}
+}
+
+// lost are the tests that the judge's folder does not have.
+func (j judge) lost() []string {
+	var all strings.Builder
+	files, _ := filepath.Glob(filepath.Join(root, j.folder, "*_test.go"))
+	for _, path := range files {
+		text, _ := os.ReadFile(path)
+		all.Write(text)
+	}
+	return slices.DeleteFunc(slices.Clone(j.tests), func(name string) bool { return strings.Contains(all.String(), "\nfunc "+name+"(") })
 }
