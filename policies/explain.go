@@ -34,6 +34,7 @@ type Explanation struct {
 	Server   string    `json:"server,omitempty"`
 	Action   string    `json:"action,omitempty"` // such as tools/call transfer, or refresh
 	Revision string    `json:"policy_revision,omitempty"`
+	InForce  string    `json:"policy_revision_now,omitempty"` // if others are in force by now; the caller's to fill in
 
 	Saw      []Seen         `json:"saw,omitempty"`
 	Rules    []Rule         `json:"rules,omitempty"` // that fired

@@ -66,7 +66,15 @@ func explanation(ctx context.Context, reader *storage.Reader, id string, trace b
 			return nil, err
 		}
 	}
-	return policies.Explain(ctx, q)
+	x, err := policies.Explain(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	kept, err := reader.PolicyGenerations(ctx)
+	if err == nil && len(kept) > 0 && x.Revision != "" && kept[0].Revision != x.Revision {
+		x.InForce = kept[0].Revision
+	}
+	return x, err
 }
 
 // absent makes nil of what is not found.
@@ -88,8 +96,12 @@ func explained(x *policies.Explanation) string {
 		verdict += ": " + x.Reason
 	}
 	s.item(0, "", x.ID+"  "+verdict)
+	revision := x.Revision
+	if x.InForce != "" {
+		revision += ", which are no longer in force; now it is " + x.InForce
+	}
 	for _, pair := range [][2]string{{"when", x.Time.Format(time.DateTime) + " UTC"}, {"what", x.Action}, {"server", x.Server}, {"who", x.Subject}, {"client", x.Client},
-		{"policies", x.Revision}, {"granted", x.Granted.String()}} {
+		{"policies", revision}, {"granted", x.Granted.String()}} {
 		if pair[1] != "" {
 			s.item(2, fmt.Sprintf("%-10s", pair[0]), pair[1])
 		}

@@ -203,8 +203,12 @@ deny_scope contains {"scope": "tools:notes.write", "code": "read_only", "message
 			t.Fatalf("%+v", x)
 		}
 		c.withoutPolicies(folder)
-		if again := c.changes(id, policies.ChangeScopes, policies.ChangeRule); len(again.Changes[1].Rule.Source) == 0 {
+		again := c.changes(id, policies.ChangeScopes, policies.ChangeRule)
+		if len(again.Changes[1].Rule.Source) == 0 {
 			t.Error("the rule is gone from the folder, and so from the explanation")
+		}
+		if x.InForce != "" || again.InForce != c.parts.engine.Status().Revision || !strings.Contains(explained(again), "no longer in force") {
+			t.Errorf("in force: %q, then %q", x.InForce, again.InForce)
 		}
 		more := c.redeem(c.ask("allow", append(x.Changes[0].Scopes, "tools:notes.read")...)).Access
 		if _, now := c.evaluate(more, "", "write", nil); !now {
