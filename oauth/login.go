@@ -34,12 +34,8 @@ type LoginEndpoint struct {
 }
 
 // NewLogin builds the endpoint.
-func NewLogin(cfg LoginConfig) (*LoginEndpoint, error) {
-	p, err := newPasswords()
-	if err != nil {
-		return nil, err
-	}
-	return &LoginEndpoint{cfg: cfg, passwords: p, forms: formTokens{jose.Derive(cfg.ServerKey, "form tokens")}, turns: turns{names: map[string]*turn{}}}, nil
+func NewLogin(cfg LoginConfig) *LoginEndpoint {
+	return &LoginEndpoint{cfg: cfg, passwords: newPasswords(), forms: formTokens{jose.Derive(cfg.ServerKey, "form tokens")}, turns: turns{names: map[string]*turn{}}}
 }
 
 // LoginForm is what the login form posts. Without InteractionID the login is for the account page.

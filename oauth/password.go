@@ -45,9 +45,20 @@ func HashPassword(password string) (string, error) {
 	}
 	salt := make([]byte, argonSalt)
 	rand.Read(salt)
-	key := argon2.IDKey([]byte(password), salt, argonPasses, argonMemory, argonLanes, argonKey)
+	return phcText(salt, argon2.IDKey([]byte(password), salt, argonPasses, argonMemory, argonLanes, argonKey)), nil
+}
+
+func phcText(salt, key []byte) string {
 	enc := base64.RawStdEncoding.EncodeToString
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, argonMemory, argonPasses, argonLanes, enc(salt), enc(key)), nil
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, argonMemory, argonPasses, argonLanes, enc(salt), enc(key))
+}
+
+// nobodysHash takes as long to verify as a new hash of anybody's, and no password is known that fits. It is random, because to
+// compute it would cost every start as much as a login.
+func nobodysHash() string {
+	random := make([]byte, argonSalt+argonKey)
+	rand.Read(random)
+	return phcText(random[:argonSalt], random[argonSalt:])
 }
 
 type phc struct {
@@ -88,13 +99,9 @@ type passwords struct {
 	dummy        string // verified for unknown users, so that they cost the same
 }
 
-func newPasswords() (*passwords, error) {
-	dummy, err := HashPassword(NewSecret())
-	if err != nil {
-		return nil, err
-	}
+func newPasswords() *passwords {
 	cores := runtime.GOMAXPROCS(0)
-	return &passwords{slots: make(chan struct{}, cores), queue: make(chan struct{}, cores+hashQueue), dummy: dummy}, nil
+	return &passwords{slots: make(chan struct{}, cores), queue: make(chan struct{}, cores+hashQueue), dummy: nobodysHash()}
 }
 
 // hash makes a new hash inside a slot.

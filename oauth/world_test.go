@@ -80,8 +80,7 @@ func (w *world) wire(serverKey []byte) {
 	auth := oauth.NewClientAuthenticator()
 	w.auth = oauth.NewAuthorization(oauth.AuthorizationConfig{Issuer: issuerID, Clients: clients, Resources: w.catalogue, Users: w.store, Sessions: w.store,
 		Interactions: w.store, Grants: w.store, Policy: w.engine, Ledger: w.store, AccessTTL: 10 * time.Minute, RefreshAbsolute: 2 * time.Hour})
-	w.login, err = oauth.NewLogin(oauth.LoginConfig{Users: w.store, Sessions: w.store, Interactions: w.store, Failures: w.store, Ledger: w.store, ServerKey: serverKey, SessionTTL: time.Hour})
-	must(w.T, err)
+	w.login = oauth.NewLogin(oauth.LoginConfig{Users: w.store, Sessions: w.store, Interactions: w.store, Failures: w.store, Ledger: w.store, ServerKey: serverKey, SessionTTL: time.Hour})
 	w.account = oauth.NewAccount(oauth.AccountConfig{Login: w.login, Users: w.store, Sessions: w.store, Grants: w.store, Clients: w.store, Resources: w.catalogue, Ledger: w.store})
 	w.token, err = oauth.NewToken(oauth.TokenConfig{Clients: clients, Auth: auth, Resources: w.catalogue, Policy: w.engine, Issuer: w.issuer, Ledger: w.store, AccessTTL: 10 * time.Minute, Grants: []oauth.GrantType{
 		oauth.AuthorizationCode{Codes: w.store, Users: w.store, Resources: w.catalogue, RefreshAbsolute: 2 * time.Hour},

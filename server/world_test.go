@@ -87,8 +87,7 @@ func wire(t testing.TB, store *storage.Store, key []byte, issuerID string, resou
 	must(t, err)
 	issuer, err := oauth.NewIssuer(oauth.IssuerConfig{Issuer: issuerID, Keys: keys, ServerKey: key, RefreshIdle: time.Hour, RefreshAbsolute: 2 * time.Hour, ReuseGrace: time.Minute})
 	must(t, err)
-	login, err := oauth.NewLogin(oauth.LoginConfig{Users: store, Sessions: store, Interactions: store, Failures: store, Ledger: store, ServerKey: key, SessionTTL: 15 * time.Minute})
-	must(t, err)
+	login := oauth.NewLogin(oauth.LoginConfig{Users: store, Sessions: store, Interactions: store, Failures: store, Ledger: store, ServerKey: key, SessionTTL: 15 * time.Minute})
 	clients, auth, tokens := storedClients{store}, oauth.NewClientAuthenticator(), oauth.NewTokenChecker(issuer, store)
 	token, err := oauth.NewToken(oauth.TokenConfig{Clients: clients, Auth: auth, Resources: catalogue, Policy: engine, Issuer: issuer, Ledger: store, AccessTTL: 10 * time.Minute, Grants: []oauth.GrantType{
 		oauth.AuthorizationCode{Codes: store, Users: store, Resources: catalogue, RefreshAbsolute: 2 * time.Hour},

@@ -111,10 +111,8 @@ func (p *parts) endpoints(key []byte) (e oauth.Endpoints, err error) {
 	tokens := oauth.NewTokenChecker(issuer, store)
 	e.Authorization = oauth.NewAuthorization(oauth.AuthorizationConfig{Issuer: c.Issuer, Clients: clients, Resources: p.catalogue, Users: store, Sessions: store,
 		Interactions: store, Grants: store, Policy: p.engine, Ledger: store, AccessTTL: c.Tokens.AccessTTL, RefreshAbsolute: c.Tokens.RefreshAbsolute})
-	if e.Login, err = oauth.NewLogin(oauth.LoginConfig{Users: store, Sessions: store, Interactions: store, Failures: store, Ledger: store,
-		ServerKey: key, SessionTTL: p.sessionTTL()}); err != nil {
-		return e, err
-	}
+	e.Login = oauth.NewLogin(oauth.LoginConfig{Users: store, Sessions: store, Interactions: store, Failures: store, Ledger: store,
+		ServerKey: key, SessionTTL: p.sessionTTL()})
 	e.Account = oauth.NewAccount(oauth.AccountConfig{Login: e.Login, Users: store, Sessions: store, Grants: store, Clients: store, Resources: p.catalogue, Ledger: store})
 	if e.Token, err = oauth.NewToken(oauth.TokenConfig{Clients: clients, Auth: authenticator, Resources: p.catalogue, Policy: p.engine, Issuer: issuer, Ledger: store, AccessTTL: c.Tokens.AccessTTL,
 		MaxStale: maxDocumentAge, Grants: []oauth.GrantType{
