@@ -10,6 +10,9 @@ import (
 
 // CheckInputSchema says what is wrong with a tool's inputSchema (JSON Schema 2020-12 unless it says otherwise).
 func CheckInputSchema(doc map[string]any) error {
+	if usualSchema(doc) {
+		return nil
+	}
 	_, err := compileInputSchema(doc)
 	return err
 }
@@ -46,7 +49,7 @@ func (nothingToLoad) Load(url string) (any, error) {
 // CheckArguments validates a call's arguments against the tool's inputSchema. nil arguments count as {}. checked is false when
 // the tool has no schema.
 func (c *Catalogue) CheckArguments(r *Resource, tool string, args map[string]any) (checked bool, err error) {
-	schema, ok := c.state.Load().validators[r.Key+"\x00"+tool]
+	compiled, ok := c.state.Load().validators[r.Key+"\x00"+tool]
 	if !ok {
 		if t, found := r.Tool(tool); found && t.InputSchema != nil {
 			return false, fmt.Errorf("the input schema of %q is not in force any more", tool)
@@ -55,6 +58,10 @@ func (c *Catalogue) CheckArguments(r *Resource, tool string, args map[string]any
 	}
 	if args == nil {
 		args = map[string]any{}
+	}
+	schema, err := compiled()
+	if err != nil {
+		return false, err
 	}
 	return true, schema.Validate(args)
 }

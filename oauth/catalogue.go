@@ -3,6 +3,7 @@ package oauth
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -17,10 +18,15 @@ type catalogueState struct {
 	all        []*Resource
 	byID       map[string]*Resource
 	byKey      map[string]*Resource
-	validators map[string]*jsonschema.Schema // key + "\x00" + tool
+	validators map[string]validator // key + "\x00" + tool
 }
 
-// NewCatalogue checks the resources (canonical ids, scope names, tool schemas) and indexes them. Disabled ones are left out.
+// validator compiles a tool's input schema at the first call and remembers what came of it: most tools are not called between two
+// starts, and CheckInputSchema has looked at every schema before it was stored.
+type validator func() (*jsonschema.Schema, error)
+
+// NewCatalogue checks the resources (canonical ids, scope names) and indexes them. Disabled ones are left out. A tool whose schema is none
+// denies all its calls.
 func NewCatalogue(resources []Resource) (*Catalogue, error) {
 	c := &Catalogue{}
 	return c, c.Replace(resources)
@@ -28,7 +34,7 @@ func NewCatalogue(resources []Resource) (*Catalogue, error) {
 
 // Replace puts other resources in force, or changes nothing and says what is wrong.
 func (c *Catalogue) Replace(resources []Resource) error {
-	s := &catalogueState{byID: map[string]*Resource{}, byKey: map[string]*Resource{}, validators: map[string]*jsonschema.Schema{}}
+	s := &catalogueState{byID: map[string]*Resource{}, byKey: map[string]*Resource{}, validators: map[string]validator{}}
 	for i := range resources {
 		r := resources[i]
 		if r.Disabled {
@@ -60,11 +66,7 @@ func (s *catalogueState) addTools(r *Resource) error {
 		if t.InputSchema == nil {
 			continue
 		}
-		schema, err := compileInputSchema(t.InputSchema)
-		if err != nil {
-			return fmt.Errorf("tool %q: %w", t.Name, err)
-		}
-		s.validators[r.Key+"\x00"+t.Name] = schema
+		s.validators[r.Key+"\x00"+t.Name] = sync.OnceValues(func() (*jsonschema.Schema, error) { return compileInputSchema(t.InputSchema) })
 	}
 	return nil
 }
