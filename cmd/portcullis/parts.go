@@ -44,6 +44,7 @@ func (p *parts) syncConfigured(ctx context.Context) error {
 	if p.catalogue, err = oauth.NewCatalogue(resources); err != nil {
 		return badConfig("%w", err)
 	}
+	p.config.Resources = nil // the database has them now, and they may be large
 	return nil
 }
 
