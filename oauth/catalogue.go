@@ -59,7 +59,11 @@ func (c *Catalogue) Replace(resources []Resource) error {
 
 func (s *catalogueState) addTools(r *Resource) error {
 	known := r.ScopeNames()
-	for _, t := range r.Tools {
+	r.toolAt = make(map[string]int, len(r.Tools))
+	for i, t := range r.Tools {
+		if _, twice := r.toolAt[t.Name]; !twice {
+			r.toolAt[t.Name] = i
+		}
 		if missing := known.Missing(t.Scopes); len(missing) > 0 {
 			return fmt.Errorf("tool %q needs scope %q, which the resource does not list", t.Name, missing[0])
 		}

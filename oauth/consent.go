@@ -62,10 +62,11 @@ func (v *legView) page(p *proposal) ConsentStep {
 
 func consentScope(r *Resource, name string) ConsentScope {
 	info, _ := r.ScopeInfo(name)
-	s := ConsentScope{Name: name, Description: info.Description, Risk: info.Risk, Tools: r.ToolsBehind(name)}
-	s.ReadOnly = len(s.Tools) > 0
-	for _, t := range s.Tools {
-		tool, _ := r.Tool(t)
+	s := ConsentScope{Name: name, Description: info.Description, Risk: info.Risk}
+	behind := r.toolsBehind(name)
+	s.ReadOnly = len(behind) > 0
+	for _, tool := range behind {
+		s.Tools = append(s.Tools, tool.Name)
 		s.ReadOnly = s.ReadOnly && tool.Annotations.ReadOnly()
 		s.Destructive = s.Destructive || tool.Annotations.Destructive()
 	}

@@ -3,6 +3,7 @@ package oauth
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -27,6 +28,8 @@ type Resource struct {
 	Tools        []Tool
 	Source       Source
 	Disabled     bool
+
+	toolAt map[string]int // where each tool of a catalogue stands; a hint
 }
 
 // ScopeInfo is one catalogued scope.
@@ -89,6 +92,9 @@ func (r *Resource) ScopeInfo(name string) (ScopeInfo, bool) {
 
 // Tool finds a catalogued tool by its exact name.
 func (r *Resource) Tool(name string) (*Tool, bool) {
+	if i, ok := r.toolAt[name]; ok && i < len(r.Tools) && r.Tools[i].Name == name {
+		return &r.Tools[i], true
+	}
 	for i := range r.Tools {
 		if r.Tools[i].Name == name {
 			return &r.Tools[i], true
@@ -97,18 +103,15 @@ func (r *Resource) Tool(name string) (*Tool, bool) {
 	return nil, false
 }
 
-// ToolsBehind are the names of the tools that a scope opens.
-func (r *Resource) ToolsBehind(scope string) []string {
-	var names []string
-	for _, t := range r.Tools {
-		for _, s := range t.Scopes {
-			if ScopeCovers(scope, s) {
-				names = append(names, t.Name)
-				break
-			}
+// toolsBehind are the tools that a scope opens.
+func (r *Resource) toolsBehind(scope string) []*Tool {
+	var behind []*Tool
+	for i := range r.Tools {
+		if slices.ContainsFunc(r.Tools[i].Scopes, func(needed string) bool { return ScopeCovers(scope, needed) }) {
+			behind = append(behind, &r.Tools[i])
 		}
 	}
-	return names
+	return behind
 }
 
 // CanonicalResource spells a resource identifier in the one way in which two are compared: scheme and host in
