@@ -100,7 +100,9 @@ func (b *bench) growingTokens() error {
 
 // stored makes a site whose database holds that many refresh tokens.
 func (b *bench) stored(count int) (*site, time.Duration, error) {
-	x, err := b.serve(fmt.Sprint("stored-", count), standard())
+	set := standard()
+	set.tools = 100
+	x, err := b.serve(fmt.Sprint("stored-", count), set)
 	if err != nil {
 		return nil, 0, err
 	}

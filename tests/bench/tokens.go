@@ -169,7 +169,9 @@ func (s *tokenServer) opaqueTokens(count int) ([]string, error) {
 // tokens compares the token endpoints with oidc-provider.
 func (b *bench) tokens() error {
 	s := b.section("Tokens: durable, every token with its audit row and its scope policy; peer: oidc-provider in memory")
-	x, err := b.serve("tokens", standard())
+	set := standard()
+	set.tools = 100 // the consent page, which every code comes from, names them all
+	x, err := b.serve("tokens", set)
 	if err != nil {
 		return err
 	}
@@ -185,7 +187,7 @@ func (b *bench) tokens() error {
 		}
 		all = append(all, peer)
 	}
-	s.note("%d connections; public client, PKCE, ES256 JWTs, rotation; the peer's NODE_ENV is production, its store a Map; nobody mints an id_token", tokenWorkers)
+	s.note("%d connections; public client, PKCE, ES256 JWTs, rotation; NODE_ENV=production, store: a Map; nobody mints an id_token", tokenWorkers)
 	s.note("introspection: %d tokens in turn; ours are JWTs, the peer's are opaque because it introspects no JWT", b.distinct())
 	for _, row := range []func(*section, *site, []*tokenServer) error{b.exchangeRow, b.refreshRow, b.introspectionRow} {
 		if err := row(s, x, all); err != nil {
