@@ -24,6 +24,8 @@ const testTimeout = 5 * time.Second
 // TestOptions choose what Test runs.
 type TestOptions struct {
 	Run        string // a regular expression over package.name; "" = all
+	Coverage   bool   // note what the tests reach
+	Bench      bool   // measure each test that passes
 	Shipped    bool   // run the shipped tests, too
 	NoDefaults bool   // leave the shipped defaults out, as Config.Defaults = false does
 	Catalogue  []*oauth.Resource
@@ -36,6 +38,9 @@ type TestReport struct {
 	Failed   int           `json:"failed"` // errors count, too
 	Skipped  int           `json:"skipped"`
 	Duration time.Duration `json:"duration_ns"`
+
+	Coverage *Coverage     `json:"coverage,omitempty"`
+	Bench    []BenchResult `json:"bench,omitempty"`
 }
 
 // TestResult is the outcome of one test, or of one case of a table test.
@@ -106,7 +111,45 @@ func Test(ctx context.Context, dir string, o TestOptions) (TestReport, error) {
 			names = append(names, name)
 		}
 	}
-	return p.test(ctx, o, names)
+	report, err := p.test(ctx, o, names)
+	if err != nil {
+		return report, err
+	}
+	if o.Coverage {
+		if report.Coverage, err = p.cover(ctx, o, names); err != nil {
+			return report, err
+		}
+	}
+	if o.Bench && report.Failed == 0 {
+		report.Bench, err = p.bench(ctx, o, names)
+	}
+	return report, err
+}
+
+// transaction of a store; OPA's runner reads in one.
+type transaction = storage.Transaction
+
+// run starts OPA's runner over the tests of the named modules. done must be called when all results are read.
+func (p *program) run(ctx context.Context, names []string, set func(*tester.Runner) *tester.Runner,
+	start func(*tester.Runner, context.Context, transaction) (chan *tester.Result, error)) (results chan *tester.Result, done func(), err error) {
+	store := p.store()
+	txn, err := store.NewTransaction(ctx, storage.TransactionParams{})
+	if err != nil {
+		return nil, nil, fmt.Errorf("policies: %w", err)
+	}
+	done = func() { store.Abort(ctx, txn) }
+	packages := p.testPackages(names)
+	if len(packages) == 0 { // the runner would run everything
+		results = make(chan *tester.Result)
+		close(results)
+		return results, done, nil
+	}
+	runner := tester.NewRunner().SetModules(p.chosen(true)).SetStore(store).RaiseBuiltinErrors(true).SetPrefixMatchers(packages...)
+	if results, err = start(set(runner), ctx, txn); err != nil {
+		done()
+		return nil, nil, loadError(problemsOf(err))
+	}
+	return results, done, nil
 }
 
 // test runs the tests of the named modules.
@@ -117,22 +160,17 @@ func (p *program) test(ctx context.Context, o TestOptions, names []string) (Test
 	if !slices.ContainsFunc(names, func(name string) bool { return p.tests[name] }) {
 		return TestReport{}, nil
 	}
-	store := p.store()
-	txn, err := store.NewTransaction(ctx, storage.TransactionParams{})
-	if err != nil {
-		return TestReport{}, fmt.Errorf("policies: %w", err)
-	}
-	defer store.Abort(ctx, txn)
 	begin := time.Now()
 	// The runner compiles by itself: it marks the cases of table tests, without which a failing case would be
 	// no case at all.
 	compiler := p.compiler(true)
-	results, err := tester.NewRunner().SetCompiler(compiler).SetModules(p.chosen(true)).SetStore(store).
-		CapturePrintOutput(true).RaiseBuiltinErrors(true).EnableTracing(true).SetTimeout(testTimeout).Filter(o.Run).
-		SetPrefixMatchers(p.testPackages(names)...).RunTests(ctx, txn)
+	results, done, err := p.run(ctx, names, func(r *tester.Runner) *tester.Runner {
+		return r.SetCompiler(compiler).CapturePrintOutput(true).EnableTracing(true).SetTimeout(testTimeout).Filter(o.Run)
+	}, (*tester.Runner).RunTests)
 	if err != nil {
-		return TestReport{}, loadError(problemsOf(err))
+		return TestReport{}, err
 	}
+	defer done()
 	var report TestReport
 	for r := range results {
 		report.Tests = append(report.Tests, resultsOf(r)...)
@@ -222,7 +260,31 @@ func failedAt(trace []*topdown.Event) string {
 		if err := topdown.PrettyEvent(&text, e, topdown.PrettyEventOpts{PrettyVars: true}); err != nil {
 			return err.Error()
 		}
-		return strings.TrimSpace(text.String())
+		return dedented(text.String())
 	}
 	return ""
+}
+
+// maxTestLine is how much of a line of values is shown.
+const maxTestLine = 160
+
+// dedented takes the blanks away that stand in front of all lines but the first, and the ends of very long lines.
+func dedented(text string) string {
+	lines := strings.Split(strings.TrimRight(text, " \n"), "\n")
+	least := len(text)
+	for _, line := range lines[1:] {
+		if rest := strings.TrimLeft(line, " \t"); rest != "" {
+			least = min(least, len(line)-len(rest))
+		}
+	}
+	for i, line := range lines {
+		if i > 0 {
+			line = "  " + line[min(least, len(line)):]
+		}
+		if runes := []rune(line); len(runes) > maxTestLine {
+			line = string(runes[:maxTestLine]) + "…"
+		}
+		lines[i] = strings.TrimRight(line, " ")
+	}
+	return strings.Join(lines, "\n")
 }
