@@ -2,7 +2,6 @@ package policies
 
 import (
 	"slices"
-	_ "time/tzdata" // policies name time zones, and a machine may have none of its own
 
 	"github.com/open-policy-agent/opa/v1/ast"
 )

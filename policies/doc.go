@@ -11,7 +11,10 @@
 //     bounds.go refuses calls of the others that would make or compare too much.
 //   - load.go compiles everything at once against the input schemas (schemas/), builds the data documents
 //     (catalogue.go) and prepares one query per router: that is a generation, and it never changes.
-//   - runner.go runs *_test packages; a directory whose own tests fail is not activated.
+//   - rule_graph.go knows who refers to whom, and so which tools a rule is about: fields.go types its arguments by the tools' own
+//     schemas (argument_schema.go), values.go looks its constants up, references.go what it refers to below data. passes.go
+//     finds the problems that others hide. report.go says all of that to an author, in the same way as to a server.
+//   - runner.go runs *_test packages; a directory whose own tests fail is not activated. coverage.go says what they do not reach.
 //   - engine.go holds the generation in force behind an atomic pointer; reload.go swaps it or keeps the last good one;
 //     given.go puts files in force that an operator sent, or kept ones (stored.go); changes.go tells what differs.
 //   - input.go turns oauth's types into an OPA document; nothing else does. An evaluation gets of it what the rules can read.
@@ -29,6 +32,9 @@
 // keeps back more (record_mask.go, mask_policy.go). The files of each generation are kept, too (stored.go). recorded.go reads a record
 // back, reenact.go evaluates it again as a server would have; explain.go says why a decision is what it is, and replay.go what a
 // candidate would have said. Neither guesses a value that a record keeps back.
+//
+// For authors only: query.go evaluates a question, format.go is opa fmt, export.go writes what stock OPA needs, and a folder to
+// begin with (skeleton/); measure.go times tests.
 //
 // The routers (rego/mcp/authz), and the judge in the place of one of them, combine the authors' packages (policy.KIND.NAME): allowed iff some package says
 // allow == true, none denies, no required scope is missing and no login requirement is unmet. Everything that

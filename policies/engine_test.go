@@ -241,12 +241,12 @@ func TestShippedRego(t *testing.T) {
 			}
 		}
 	}
-	names, err := Unformatted(embedded)
+	found, err := Unformatted(embedded)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(names) > 0 {
-		t.Errorf("not in the format of opa fmt: %s", strings.Join(names, ", "))
+	for _, f := range found {
+		t.Errorf("not in the format of opa fmt: %s", f.Diff())
 	}
 }
 
