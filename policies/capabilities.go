@@ -2,6 +2,7 @@ package policies
 
 import (
 	"slices"
+	_ "time/tzdata" // policies name time zones, and a machine may have none of its own
 
 	"github.com/open-policy-agent/opa/v1/ast"
 )
