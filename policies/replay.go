@@ -26,7 +26,7 @@ type ReplayConfig struct {
 	// Generation finds the policies of a revision, for the catalogue that decisions of then saw. It is oauth.ErrNotFound where they
 	// are gone.
 	Generation func(ctx context.Context, revision string) (*oauth.PolicyGeneration, error)
-	Progress   func(done int64) // called now and then; nil = never
+	Progress   func(done int64) // called now and then, by one goroutine at a time; nil = never
 }
 
 // Replay is a candidate that recorded decisions can be asked again of.
@@ -81,9 +81,7 @@ func (p *Replay) Run(ctx context.Context, records iter.Seq2[oauth.DecisionRecord
 					}
 					t.add(v)
 				}
-				if p.config.Progress != nil {
-					p.config.Progress(t.done())
-				}
+				t.tell(p.config.Progress)
 			}
 			return nil
 		})
@@ -141,7 +139,11 @@ func (p *Replay) ask(ctx context.Context, d *oauth.DecisionRecord) (verdict, err
 		return v, nil
 	}
 	v.describe(r)
-	if r.Withheld != "" {
+	switch r.Withheld {
+	case "":
+	case withheldRequest: // no policies were asked, and none would be
+		return v, nil
+	default:
 		v.unknown = "the input is not in the record: " + r.Withheld
 		return v, nil
 	}

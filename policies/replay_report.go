@@ -62,10 +62,14 @@ func newTally(examples int) *tally {
 	return &tally{examples: examples, denied: map[groupKey]*ReplayGroup{}, allowed: map[groupKey]*ReplayGroup{}, unknown: map[string]*ReplayUnknown{}}
 }
 
-func (t *tally) done() int64 {
+// tell reports how far it is.
+func (t *tally) tell(progress func(done int64)) {
+	if progress == nil {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.sum.Decisions
+	progress(t.sum.Decisions)
 }
 
 func (t *tally) add(v verdict) {

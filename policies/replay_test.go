@@ -81,13 +81,18 @@ func (h *history) grant(t *testing.T, r oauth.ScopeRequest) {
 // replay asks everything again of a candidate.
 func (h *history) replay(t *testing.T, files map[string]string) *ReplayReport {
 	t.Helper()
-	p, err := NewReplay(t.Context(), ReplayConfig{Dir: dirWith(t, files), Defaults: h.defaults, Catalogue: []*oauth.Resource{demoResource()}, RecordKey: recordKey(), Examples: 1 << 20, Generation: h.find})
+	told := int64(0) // without a lock: the race detector sees two calls at a time
+	p, err := NewReplay(t.Context(), ReplayConfig{Dir: dirWith(t, files), Defaults: h.defaults, Catalogue: []*oauth.Resource{demoResource()}, RecordKey: recordKey(), Examples: 1 << 20, Generation: h.find,
+		Progress: func(done int64) { told = done }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	report, err := p.Run(t.Context(), eachOf(h.records))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if int(told) != len(h.records) {
+		t.Errorf("the last word about progress was %d of %d", told, len(h.records))
 	}
 	if int(report.Decisions) != len(h.records) || report.Same+report.Flipped+report.Unknown != report.Decisions {
 		t.Fatalf("%d records, but %+v", len(h.records), report)
@@ -225,32 +230,31 @@ func TestReplayDoesNotGuessWhatTheRecordKeepsBack(t *testing.T) {
 	h := newHistory(t, RecordMasked, map[string]string{"log.rego": mask})
 	h.decide(t, transfer("10"))
 	h.decide(t, call("get_weather", map[string]any{"city": "Paris", "flag": true, "none": nil, "obj": map[string]any{}}, "tools:weather.read"))
-	bounds := call("transfer", map[string]any{"amount": json.Number("1e999999")})
-	h.decide(t, bounds)
+	h.decide(t, call("transfer", map[string]any{"amount": json.Number("1e999999")})) // no policies can be asked about it
 	for _, tc := range []struct {
 		name, rule      string
 		denied, unknown string // ids
 		why             string
 	}{
-		{"a number", `input.tool.arguments.amount > 5`, "", "dec_0 dec_2", "input.tool.arguments.amount (masked)"},
-		{"an argument that only one call has", `input.tool.arguments.city`, "", "dec_1 dec_2", "input.tool.arguments.city (masked)"},
-		{"a place that rules do not read", `input.tool.name == "transfer"`, "dec_0", "dec_2", ""},
-		{"a text that is in the policy", `input.tool.arguments.city == "Paris"`, "dec_1", "dec_2", ""},
-		{"a text that is not", `input.tool.arguments.city == "Rome"`, "", "dec_2", ""},
-		{"another text than one of these", `not input.tool.arguments.city in {"Rome", "Oslo"}`, "dec_1", "dec_2", ""},
-		{"the beginning of a text", `startswith(input.tool.arguments.city, "P")`, "", "dec_1 dec_2", "input.tool.arguments.city (masked)"},
-		{"a text that is printed, too", `input.tool.arguments.city == "Rome"; _print_it(input.tool.arguments.city)`, "", "dec_1 dec_2", "input.tool.arguments.city (masked)"},
-		{"a boolean", `input.tool.arguments.flag == true`, "dec_1", "dec_2", ""},
-		{"null", `is_null(input.tool.arguments.none)`, "dec_1", "dec_2", ""},
-		{"an object", `input.tool.arguments.obj == {}`, "", "dec_1 dec_2", "input.tool.arguments.obj (masked)"},
-		{"all arguments", `count(input.tool.arguments) > 1`, "", "dec_0 dec_1 dec_2", "input.tool.arguments.amount (masked)"},
-		{"what the author removed", `input.client.name == "Agent"`, "", "dec_0 dec_1 dec_2", "input.client.name (removed)"},
-		{"a number that only counts for other tools", "input.tool.name == \"get_weather\"; input.tool.arguments.amount > 5", "", "dec_2", ""},
-		{"a number in a rule that the index of rules leaves out", "to_number(input.tool.arguments.amount) > 5; input.tool.name == \"get_weather\"", "", "dec_2", ""},
-		{"a number that may fail before the rule ends", "to_number(input.tool.arguments.amount) > 5; count(input.tool.name) == 11", "", "dec_0 dec_2", "input.tool.arguments.amount (masked)"},
-		{"a number of a rule that denies anyway", "input.tool.arguments.amount > 5\n}\n\nrequired_scopes contains \"tools:crm.write\" if {\n\tinput.tool.name == \"transfer\"", "dec_0", "dec_2", ""},
-		{"what stands beside it", `input.client.trusted`, "", "dec_2", ""},
-		{"the whole client", `count(input.client) > 3`, "", "dec_0 dec_1 dec_2", "input.client.name (removed)"},
+		{"a number", `input.tool.arguments.amount > 5`, "", "dec_0", "input.tool.arguments.amount (masked)"},
+		{"an argument that only one call has", `input.tool.arguments.city`, "", "dec_1", "input.tool.arguments.city (masked)"},
+		{"a place that rules do not read", `input.tool.name == "transfer"`, "dec_0", "", ""},
+		{"a text that is in the policy", `input.tool.arguments.city == "Paris"`, "dec_1", "", ""},
+		{"a text that is not", `input.tool.arguments.city == "Rome"`, "", "", ""},
+		{"another text than one of these", `not input.tool.arguments.city in {"Rome", "Oslo"}`, "dec_1", "", ""},
+		{"the beginning of a text", `startswith(input.tool.arguments.city, "P")`, "", "dec_1", "input.tool.arguments.city (masked)"},
+		{"a text that is printed, too", `input.tool.arguments.city == "Rome"; _print_it(input.tool.arguments.city)`, "", "dec_1", "input.tool.arguments.city (masked)"},
+		{"a boolean", `input.tool.arguments.flag == true`, "dec_1", "", ""},
+		{"null", `is_null(input.tool.arguments.none)`, "dec_1", "", ""},
+		{"an object", `input.tool.arguments.obj == {}`, "", "dec_1", "input.tool.arguments.obj (masked)"},
+		{"all arguments", `count(input.tool.arguments) > 1`, "", "dec_0 dec_1", "input.tool.arguments.amount (masked)"},
+		{"what the author removed", `input.client.name == "Agent"`, "", "dec_0 dec_1", "input.client.name (removed)"},
+		{"a number that only counts for other tools", "input.tool.name == \"get_weather\"; input.tool.arguments.amount > 5", "", "", ""},
+		{"a number in a rule that the index of rules leaves out", "to_number(input.tool.arguments.amount) > 5; input.tool.name == \"get_weather\"", "", "", ""},
+		{"a number that may fail before the rule ends", "to_number(input.tool.arguments.amount) > 5; count(input.tool.name) == 11", "", "dec_0", "input.tool.arguments.amount (masked)"},
+		{"a number of a rule that denies anyway", "input.tool.arguments.amount > 5\n}\n\nrequired_scopes contains \"tools:crm.write\" if {\n\tinput.tool.name == \"transfer\"", "dec_0", "", ""},
+		{"what stands beside it", `input.client.trusted`, "", "", ""},
+		{"the whole client", `count(input.client) > 3`, "", "dec_0 dec_1", "input.client.name (removed)"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := h.replay(t, map[string]string{"a.rego": "package policy.tools.a\n\n_print_it(x) if sprintf(\"%v\", [x]) != \"\"\n\ndeny contains \"x\" if {\n\t" +
@@ -262,9 +266,28 @@ func TestReplayDoesNotGuessWhatTheRecordKeepsBack(t *testing.T) {
 			if got := join(unknownIn(r)); got != tc.unknown {
 				t.Errorf("unknown %q, want %q", got, tc.unknown)
 			}
-			if !slices.ContainsFunc(r.UnknownOver, func(u ReplayUnknown) bool { return strings.Contains(u.Why, tc.why) }) {
+			if tc.why != "" && !slices.ContainsFunc(r.UnknownOver, func(u ReplayUnknown) bool { return strings.Contains(u.Why, tc.why) }) {
 				t.Errorf("%+v", r.UnknownOver)
 			}
 		})
+	}
+}
+
+func TestReplayRefusesWhatWasNotRecorded(t *testing.T) {
+	h := newHistory(t, RecordMasked, map[string]string{"log.rego": "package system.log\n\nmask contains \"/input\" if input.input.tool.name == \"transfer\"\n"})
+	h.decide(t, transfer("10"))
+	h.decide(t, call("get_weather", nil, "tools:weather.read"))
+	if r := h.replay(t, nil); r.Unknown != 1 || r.Same != 1 || !strings.Contains(r.UnknownOver[0].Why, "keeps the whole input back") {
+		t.Errorf("%+v", r)
+	}
+	certificate := map[string]string{"a.rego": "package policy.tools.a\n\ndeny contains \"x\" if crypto.x509.parse_and_verify_certificates(input.client.name)[0] == false\n"}
+	if r := h.replay(t, certificate); r.Unknown != 2 || !slices.ContainsFunc(r.UnknownOver, func(u ReplayUnknown) bool {
+		return strings.Contains(u.Why, "crypto.x509.parse_and_verify_certificates")
+	}) {
+		t.Errorf("a built-in with a clock of its own: %+v", r)
+	}
+	h.records = append(h.records, oauth.DecisionRecord{ID: "dec_x", Document: []byte(`{"v":9}`)}, oauth.DecisionRecord{ID: "dec_y", Document: []byte(`{`)})
+	if r := h.replay(t, nil); r.Unknown != 3 {
+		t.Errorf("records that cannot be read: %+v", r)
 	}
 }
