@@ -18,6 +18,7 @@ type Config struct {
 	Readers        int           // size of the pool of read-only connections; 0 = one per core, at least 4
 	Queue          int           // how many callers may wait for the writer, more are refused; 0 = 4096
 	Wait           time.Duration // who waited longer for the writer is refused; 0 = 2 s
+	CheckAtOnce    int64         // bytes: a larger file that was closed in order is looked through by CheckPages, not by Open; 0 = 16 MiB
 	ClientCache    int           // how many clients are kept in memory; 0 = 512
 	KeepDecisions  time.Duration // how long records of policy decisions are kept; 0 = 7 days
 	MaxDecisions   int           // how many are kept at most, the newest; 0 = 500000
@@ -44,6 +45,7 @@ const (
 	defaultBusy     = 5 * time.Second
 	defaultQueue    = 4096
 	defaultWait     = 2 * time.Second
+	defaultCheck    = 16 << 20 // 25 ms
 	defaultClients  = 512
 	defaultKeep     = 7 * 24 * time.Hour
 	defaultRecords  = 500_000 // about 1 GB
@@ -64,6 +66,7 @@ func (c Config) complete() (Config, error) {
 	c.Busy = orDefault(c.Busy, defaultBusy)
 	c.Wait = orDefault(c.Wait, defaultWait)
 	c.Queue = orDefault(c.Queue, defaultQueue)
+	c.CheckAtOnce = orDefault(c.CheckAtOnce, defaultCheck)
 	c.ClientCache = orDefault(c.ClientCache, defaultClients)
 	c.KeepDecisions = orDefault(c.KeepDecisions, defaultKeep)
 	c.MaxDecisions = orDefault(c.MaxDecisions, defaultRecords)
@@ -78,7 +81,7 @@ func checkServerKey(key []byte) error {
 	return nil
 }
 
-func orDefault[T int | time.Duration](value, standard T) T {
+func orDefault[T int | int64 | time.Duration](value, standard T) T {
 	if value > 0 {
 		return value
 	}

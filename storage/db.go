@@ -5,7 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -82,6 +84,29 @@ func checkPages(ctx context.Context, db *sql.DB) error {
 		return fmt.Errorf("%w: %s; restore it from a backup", ErrCorrupt, first)
 	}
 	return nil
+}
+
+// mayWait tells that the pages of a database may be looked through while it serves already: to do it first would make the start longer
+// with every row. What a crash can have done is always looked for first: after one the write-ahead log is still there.
+func mayWait(path string, atOnce int64) (bool, error) {
+	file, err := os.Stat(path)
+	if err != nil {
+		return false, err
+	}
+	log, err := os.Stat(path + "-wal")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	return file.Size() > atOnce && (err != nil || log.Size() == 0), nil
+}
+
+// CheckPages looks for damage that SQLite itself can see, if Open has left that for later; see Config.CheckAtOnce. An error that wraps
+// ErrCorrupt means that nothing more may be answered from this database.
+func (s *Store) CheckPages(ctx context.Context) error {
+	if !s.unchecked {
+		return nil
+	}
+	return checkPages(ctx, s.Reader.db)
 }
 
 // checkWritable makes sure that a change can be made: SQLite opens a file that it may only read without a word.

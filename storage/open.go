@@ -43,7 +43,11 @@ func openLocked(ctx context.Context, c Config, path string, lock *flock.Flock) (
 			return nil, err
 		}
 	}
-	seals, err := prepare(ctx, c, path)
+	later, err := mayWait(path, c.CheckAtOnce)
+	if err != nil {
+		return nil, err
+	}
+	seals, err := prepare(ctx, c, path, later)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +56,7 @@ func openLocked(ctx context.Context, c Config, path string, lock *flock.Flock) (
 		return nil, err
 	}
 	reader.seals = seals
-	s := &Store{Reader: reader, path: path, name: c.Instance, lock: lock, clients: newClientCache(c.ClientCache), states: newStateCache(), keep: c.KeepDecisions, records: c.MaxDecisions}
+	s := &Store{Reader: reader, path: path, name: c.Instance, lock: lock, clients: newClientCache(c.ClientCache), states: newStateCache(), unchecked: later, keep: c.KeepDecisions, records: c.MaxDecisions}
 	s.writer = &writer{
 		source: dsn(path, "rw", c.Busy), wait: c.Wait, queue: make(chan *ask, c.Queue), done: make(chan struct{}),
 		chain: newChain(seals, c.Instance), onCommit: s.forget, onDoubt: s.forgetAll,
@@ -89,7 +93,7 @@ func (s *Store) begin(ctx context.Context, c Config) error {
 }
 
 // prepare checks an existing database, migrates it and sets the write-ahead log.
-func prepare(ctx context.Context, c Config, path string) (*seals, error) {
+func prepare(ctx context.Context, c Config, path string, later bool) (*seals, error) {
 	db, err := openPool(dsn(path, "rw", c.Busy), 1)
 	if err != nil {
 		return nil, err
@@ -98,8 +102,10 @@ func prepare(ctx context.Context, c Config, path string) (*seals, error) {
 	if err := checkSQLite(ctx, db); err != nil {
 		return nil, err
 	}
-	if err := checkPages(ctx, db); err != nil {
-		return nil, err
+	if !later {
+		if err := checkPages(ctx, db); err != nil {
+			return nil, err
+		}
 	}
 	meta, err := readMeta(ctx, db)
 	if err != nil {

@@ -16,18 +16,19 @@ import (
 // Store is an open database: all readers of package oauth, and its Ledger.
 type Store struct {
 	*Reader
-	path    string
-	name    string // Config.Instance
-	lock    *flock.Flock
-	writer  *writer
-	clients *clientCache
-	states  *stateCache
-	keep    time.Duration // records of decisions
-	records int           // at most
-	gate    sync.RWMutex  // guards closed, and the queue against being closed under a sender
-	closed  bool
-	closing sync.Once
-	outcome error // of Close
+	path      string
+	name      string // Config.Instance
+	lock      *flock.Flock
+	writer    *writer
+	clients   *clientCache
+	states    *stateCache
+	unchecked bool          // Open has not looked through the pages
+	keep      time.Duration // records of decisions
+	records   int           // at most
+	gate      sync.RWMutex  // guards closed, and the queue against being closed under a sender
+	closed    bool
+	closing   sync.Once
+	outcome   error // of Close
 }
 
 // Instance is the name of this server in audit rows.

@@ -126,7 +126,19 @@ func (l listeners) close() {
 	}
 }
 
-// run serves until ctx ends or a listener fails. It ends in order: readyz says no, answers under way are finished, then the
+// checkDatabase looks through the pages of a large database beside the work. Damage ends the server: who starts it again is told the
+// same, after a crash before it serves.
+func (p *parts) checkDatabase(work context.Context, stop func()) error {
+	err := p.store.CheckPages(work)
+	if err == nil || work.Err() != nil {
+		return nil
+	}
+	p.config.log.Error("the database is damaged, so the server ends", "error", err)
+	stop()
+	return err
+}
+
+// run serves until ctx ends, a listener fails or the database is found damaged. It ends in order: readyz says no, answers under way are finished, then the
 // admin listener goes, then the database is emptied into its file and closed.
 func (p *parts) run(ctx context.Context, l listeners) error {
 	public, admin, socket := p.servers()
@@ -152,6 +164,7 @@ func (p *parts) run(ctx context.Context, l listeners) error {
 	start(func() error { return socket.Serve(l.socket) })
 	start(func() error { return p.watch(work) })
 	start(func() error { p.keepHouse(work); return nil })
+	group.Go(func() error { return p.checkDatabase(work, stop) })
 
 	<-work.Done()
 	p.draining.Store(true)
