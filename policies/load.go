@@ -141,7 +141,7 @@ func (p *program) checkRules() []Problem {
 	problems, p.notes = append(problems, found...), append(p.notes, notes...)
 	found, warnings := g.checkValues()
 	problems, p.warnings = append(problems, found...), append(p.warnings, warnings...)
-	p.warnings = append(p.warnings, g.checkAbsent()...)
+	p.warnings = append(append(p.warnings, g.checkAbsent()...), p.checkMocks()...)
 	return problems
 }
 

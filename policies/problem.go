@@ -167,5 +167,9 @@ func explain(e *ast.Error) string {
 	if reason, removed := removedBuiltins()[name]; removed {
 		return fmt.Sprintf("the built-in %s is not offered: %s", name, reason)
 	}
-	return e.Message
+	var known []string
+	for _, b := range capabilities().Builtins {
+		known = append(known, b.Name)
+	}
+	return e.Message + didYouMean(name, known)
 }

@@ -167,3 +167,30 @@ func checkRuleReference(c *ast.Compiler, ref ast.Ref) string {
 	}
 	return ""
 }
+
+// checkMocks warns of tests that put a value where no input has one: they prove nothing, and the compiler does not look there.
+func (p *program) checkMocks() []Problem {
+	schema, _ := p.inputs[anyInput].(map[string]any)
+	var found []Problem
+	for _, name := range p.author {
+		if !p.tests[name] {
+			continue
+		}
+		ast.NewGenericVisitor(func(x any) bool {
+			with, ok := x.(*ast.With)
+			if !ok {
+				return false
+			}
+			target, ok := with.Target.Value.(ast.Ref)
+			if !ok || !target[0].Equal(ast.InputRootDocument) {
+				return false
+			}
+			path := fixedPath(target)
+			if f := fieldAt(schema, path); !f.known {
+				found = append(found, problemAt(with.Target.Location, "%s is in no input%s", path, didYouMean(path[f.missing], f.siblings)))
+			}
+			return false
+		}).Walk(p.modules[name])
+	}
+	return found
+}

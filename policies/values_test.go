@@ -199,3 +199,19 @@ func TestProblemsShowTheirLine(t *testing.T) {
 		}
 	}
 }
+
+func TestMocksOfFieldsThatNoInputHas(t *testing.T) {
+	test := "package policy.tools.payments_test\n\nimport data.policy.tools.payments\n\ntest_x if count(payments.deny) == 0 with input.tol.name as \"x\"\n\n" +
+		"test_y if count(payments.deny) == 0 with input.tool.arguments.anything as 1 with input.stage as \"token\" with input as {}\n"
+	report := checked(t, map[string]string{"a.rego": payments + "deny contains \"no\" if input.tool.name == \"pay\"\n", "a_test.rego": test})
+	if got := problemTexts(report.Warnings); len(report.Problems) > 0 || len(report.Warnings) != 1 || !strings.HasPrefix(got, "a_test.rego:5:42: input.tol.name is in no input (did you mean \"tool\"?)") {
+		t.Errorf("%s %s", got, problemTexts(report.Problems))
+	}
+}
+
+func TestUnknownBuiltins(t *testing.T) {
+	got := problemTexts(checked(t, map[string]string{"a.rego": payments + "deny contains \"no\" if startwith(input.tool.name, \"x\")\n"}).Problems)
+	if !strings.Contains(got, "undefined function startwith (did you mean \"startswith\"?)") {
+		t.Error(got)
+	}
+}
