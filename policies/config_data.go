@@ -10,8 +10,8 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
-	"github.com/open-policy-agent/opa/util"
 	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/util"
 )
 
 // configDocument builds data.config from config.json, config.yaml and the files below config/. Two files that set

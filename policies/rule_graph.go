@@ -70,8 +70,7 @@ func aliasesOf(body ast.Body) map[ast.Var]ast.Ref {
 
 // note enters the rules that a body refers to.
 func (g *ruleGraph) note(b *ruleBody) {
-	var visit func(x any) bool
-	visit = func(x any) bool {
+	visit := func(x any) bool {
 		switch x := x.(type) {
 		case *ast.Rule:
 			return x != b.rule // else branches are bodies of their own
