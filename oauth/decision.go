@@ -292,7 +292,7 @@ func (c *call) listTools(ctx context.Context) {
 	}
 	names, err := c.d.cfg.Tools.CallableTools(ctx, c.e)
 	if err != nil {
-		c.event.Detail = map[string]string{"tools": cut("no list: "+err.Error(), 300)}
+		c.event.Detail["tools"] = cut("no list: "+err.Error(), 300)
 		return
 	}
 	c.out.Context.Tools = names
