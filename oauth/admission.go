@@ -102,6 +102,8 @@ func expiredClient(c *Client, now time.Time) bool {
 // admissionEvent is the audit row of a registration or a change.
 func admissionEvent(ctx context.Context, kind string, c *Client, d ClientDecision) Event {
 	r := RequestFrom(ctx)
-	return Event{Time: r.Time, Type: kind, Outcome: OutcomeOK, ClientID: c.ID, DecisionID: d.ID, Rules: d.Rules, Revision: d.Revision,
+	e := Event{Time: r.Time, Type: kind, Outcome: OutcomeOK, ClientID: c.ID, DecisionID: d.ID, Rules: d.Rules, Revision: d.Revision,
 		IP: r.IP, RequestID: r.RequestID, Detail: map[string]string{"registration": string(c.Registration), "digest": c.Digest}}
+	e.noteTried(d.Tried)
+	return e
 }

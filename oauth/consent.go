@@ -101,6 +101,7 @@ func (v *legView) answer(ctx context.Context, a Answer) (Step, []Change, error) 
 		return step, costs, err
 	}
 	ev := v.event(ctx, p.request)
+	ev.noteTried(p.granted.Decision.Tried)
 	ev.DecisionID, ev.Rules, ev.Revision = p.granted.Decision.ID, p.granted.Decision.Rules, p.granted.Decision.Revision
 	if !a.Allow {
 		ev.Outcome, ev.Reason, ev.Scopes = OutcomeDenied, "user_denied", p.granted.Scopes

@@ -68,9 +68,10 @@ type EvaluationContext struct {
 	TTLSeconds     int64        `json:"ttl_seconds,omitempty"`
 	PolicyRevision string       `json:"policy_revision,omitempty"`
 	Rules          []string     `json:"rules,omitempty"`
-	Subject        string       `json:"subject,omitempty"` // sub of the verified token
-	Scope          string       `json:"scope,omitempty"`   // scopes of the verified token
-	Tools          []string     `json:"tools,omitzero"`    // of an allowed tools/list: what the token could call, by the catalogue's order; absent = not known
+	WouldFlip      []WouldFlip  `json:"would_flip,omitempty"` // what packages in mode log_only would have changed
+	Subject        string       `json:"subject,omitempty"`    // sub of the verified token
+	Scope          string       `json:"scope,omitempty"`      // scopes of the verified token
+	Tools          []string     `json:"tools,omitzero"`       // of an allowed tools/list: what the token could call, by the catalogue's order; absent = not known
 	Challenge      *Challenge   `json:"challenge,omitempty"`
 }
 
@@ -303,6 +304,8 @@ func (c *call) listTools(ctx context.Context) {
 func (c *call) settleDecision(ctx context.Context, d Decision) {
 	c.out.Context.Rules, c.out.Context.PolicyRevision = d.Rules, d.Revision
 	c.event.Rules, c.event.Revision = d.Rules, d.Revision
+	c.out.Context.WouldFlip = wouldFlip(d.Tried)
+	c.event.noteTried(d.Tried)
 	c.kept = saved(d.Record)
 	c.out.Context.RequiredScopes = d.RequiredScopes
 	switch {
@@ -341,6 +344,7 @@ func (c *call) missingScopes(ctx context.Context, d Decision) {
 		Requested: d.MissingScopes, Authn: c.e.Token.Authn, Granted: c.e.Token.Scopes, Consented: c.e.Token.Scopes}
 	granted, err := c.d.gate.grantScopes(ctx, probe, d.MissingScopes)
 	c.event.Detail["probe"] = granted.Decision.ID
+	c.event.noteTried(granted.Decision.Tried)
 	c.kept = append(c.kept, saved(granted.Decision.Record)...)
 	if err != nil || len(granted.Scopes.Missing(d.MissingScopes)) > 0 {
 		c.deny("scope_not_available", "The call needs a permission that this application cannot obtain.")

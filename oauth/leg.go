@@ -102,6 +102,7 @@ func (v *legView) deniedByPolicy(ctx context.Context, r *authorizationRequest, d
 	}
 	ev := v.event(ctx, r)
 	ev.Outcome, ev.Reason, ev.Scopes = OutcomeDenied, e.ReasonOrCode(), r.asked
+	ev.noteTried(d.Tried)
 	ev.DecisionID, ev.Rules, ev.Revision = d.ID, d.Rules, d.Revision
 	return v.refuse(e), nil, append(saved(d.Record), TakeInteraction{v.i.ID}, ev), nil
 }

@@ -82,7 +82,18 @@ type ScopeDecision struct {
 	EndGrant       bool          // end the grant on denial
 	Rules          []string
 	Revision       string
+	Tried          []Tried         // of packages in mode log_only
 	Record         *DecisionRecord // nil = not kept
+}
+
+// Tried is a package in mode log_only, which takes no part in the answer: it would have changed it, or it failed.
+type Tried struct {
+	Package string   // such as policy.tools.payments
+	Flips   bool     // the answer would be another one
+	Allow   bool     // what it would be; of a grant: whether any scope comes of it
+	Granted Scopes   // of a grant: what would come of it
+	Rules   []string // labels of the package's rules that fired
+	Error   string   // what went wrong in it, for log and audit; "" = nothing. If the package were enforced it would deny.
 }
 
 // DeniedScope is one scope that policy withholds.
@@ -141,6 +152,7 @@ type ClientDecision struct {
 	TTL            time.Duration // of a never-used registration; 0 = default
 	Rules          []string
 	Revision       string
+	Tried          []Tried         // of packages in mode log_only
 	Record         *DecisionRecord // nil = not kept
 }
 
@@ -216,6 +228,7 @@ type Decision struct {
 	TTL            time.Duration // how long the answer may be reused; 0 = not
 	Rules          []string
 	Revision       string
+	Tried          []Tried         // of packages in mode log_only
 	Record         *DecisionRecord // nil = not kept
 }
 

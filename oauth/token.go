@@ -124,6 +124,7 @@ func (a *Authorization) row(ctx context.Context, d ScopeDecision) Event {
 	rc := RequestFrom(ctx)
 	ev := Event{Time: rc.Time, SubjectID: a.Subject.ID, Username: a.Subject.Username, ClientID: a.Client.ID, ResourceID: a.Resource.ID,
 		DecisionID: d.ID, Rules: d.Rules, Revision: d.Revision, IP: rc.IP, RequestID: rc.RequestID, Detail: map[string]string{"grant_type": a.GrantType}}
+	ev.noteTried(d.Tried)
 	if a.Grant != nil {
 		ev.GrantID = a.Grant.ID
 	}

@@ -49,7 +49,7 @@ type Cacheability struct {
 func (p *program) cacheabilityOf(c *ast.Compiler) []Cacheability {
 	var list []Cacheability
 	for _, k := range kinds() {
-		d := p.dependenciesOf(c, k.query())
+		d := p.dependenciesOf(c, append(p.trialQueries(k), k.query())...) // what log_only packages say is remembered with the answer
 		entry := Cacheability{Kind: string(k), Inputs: []string{}, Obstacles: d.obstacles, paths: d.paths}
 		for _, path := range d.paths {
 			entry.Inputs = append(entry.Inputs, path.String())
@@ -104,6 +104,7 @@ type remembered struct {
 	key    cacheKey
 	answer any // the decoded answer of the router
 	fired  fired
+	tried  []tried
 }
 
 func newMemory(paths []inputPath, limit int) *memory {
@@ -176,7 +177,7 @@ func ask[D any](e *Engine, g *generation, q question[D], at time.Time, write fun
 	} else if key, sifted = m.key(write); sifted {
 		if r, hit := m.get(key); hit {
 			e.cache.hits.Add(1)
-			return q.own(r.answer.(D)), result{fired: r.fired}, nil
+			return q.own(r.answer.(D)), result{fired: r.fired, tried: r.tried}, nil
 		}
 		e.cache.misses.Add(1)
 	}
@@ -193,8 +194,9 @@ func ask[D any](e *Engine, g *generation, q question[D], at time.Time, write fun
 	if err != nil {
 		return none, r, err
 	}
-	if sifted && r.size <= maxRemembered && !failed(q.reasons(d)) {
-		m.put(&remembered{key: key, answer: q.own(d), fired: r.fired})
+	whole := q.readTried(&r)
+	if sifted && whole && r.size <= maxRemembered && !failed(q.reasons(d)) {
+		m.put(&remembered{key: key, answer: q.own(d), fired: r.fired, tried: r.tried})
 	}
 	return d, r, nil
 }

@@ -3,6 +3,7 @@ package policies
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,13 +17,27 @@ const maxWait = time.Second
 // stop, and at the double it goes on without it. The goroutine cannot be ended, so those are counted, and when
 // there are too many no new ones begin.
 func (e *Engine) guard(evaluation func() result, stop func()) result {
+	leave, err := e.enter()
+	if err != nil {
+		return result{err: err}
+	}
+	defer leave()
+	return e.within(e.deadline, &e.abandoned, evaluation, stop)
+}
+
+// enter waits until an evaluation may begin. leave must be called after it.
+func (e *Engine) enter() (leave func(), err error) {
 	if e.abandoned.Load() >= maxAbandoned {
-		return result{err: fmt.Errorf("refused: %d evaluations have not stopped at their deadline", maxAbandoned)}
+		return nil, fmt.Errorf("refused: %d evaluations have not stopped at their deadline", maxAbandoned)
 	}
 	if !e.takeSlot() {
-		return result{err: fmt.Errorf("refused: no evaluation could begin within %s", maxWait)}
+		return nil, fmt.Errorf("refused: no evaluation could begin within %s", maxWait)
 	}
-	defer func() { <-e.slots }()
+	return func() { <-e.slots }, nil
+}
+
+// within runs an evaluation that was let in, up to twice the limit.
+func (e *Engine) within(limit time.Duration, abandoned *atomic.Int32, evaluation func() result, stop func()) result {
 	done := make(chan result, 1)
 	go func() {
 		defer func() {
@@ -33,7 +48,7 @@ func (e *Engine) guard(evaluation func() result, stop func()) result {
 		growStack()
 		done <- evaluation()
 	}()
-	timer := time.NewTimer(e.deadline)
+	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
 	case r := <-done:
@@ -41,18 +56,18 @@ func (e *Engine) guard(evaluation func() result, stop func()) result {
 	case <-timer.C:
 	}
 	stop()
-	timer.Reset(e.deadline)
+	timer.Reset(limit)
 	select {
 	case r := <-done:
 		return r // as a rule the error that it was stopped
 	case <-timer.C:
 	}
-	e.abandoned.Add(1)
+	abandoned.Add(1)
 	go func() {
 		<-done
-		e.abandoned.Add(-1)
+		abandoned.Add(-1)
 	}()
-	return result{err: fmt.Errorf("the evaluation did not stop %s after its deadline and was abandoned", e.deadline)}
+	return result{err: fmt.Errorf("the evaluation did not stop %s after its deadline and was abandoned", limit)}
 }
 
 // stackRoom is what ordinary evaluations need of a stack, in bytes: OPA recurses deeply.

@@ -35,6 +35,8 @@ func (e *Engine) GrantScopes(_ context.Context, r oauth.ScopeRequest) (oauth.Sco
 	} else {
 		d.Rules = answer.fired.of("deny", "end_grant")
 	}
+	see := func(d oauth.ScopeDecision) view { return grantView(d, r) }
+	d.Tried = noteTried(e, g, scopesQuestion(), r.ID, &answer, see(ownScopeDecision(d)), see)
 	d.Record = e.keep(g, kindScopes, r.ID, r.Context.Time, write, answer, grantOutcome(d, r))
 	return d, nil
 }
@@ -67,6 +69,7 @@ func (e *Engine) Admit(_ context.Context, r oauth.ClientRequest) (oauth.ClientDe
 		d.Allow, d.AllowRedirects = false, nil
 		d.Rules = answer.fired.of("deny")
 	}
+	d.Tried = noteTried(e, g, clientsQuestion(), r.ID, &answer, clientView(d), clientView)
 	d.Record = e.keep(g, kindClients, r.ID, r.Context.Time, write, answer, outcome{Allow: d.Allow, Reasons: outcomeReasons(d.Reasons)})
 	return d, nil
 }
@@ -93,6 +96,7 @@ func (e *Engine) Decide(_ context.Context, v oauth.Evaluation) (oauth.Decision, 
 	}
 	e.logShapes(g, q.kind, v.ID, d.Reasons)
 	d.Revision = g.revision
+	d.Tried = noteTried(e, g, q, v.ID, &answer, view{allow: d.Allow}, func(d oauth.Decision) view { return callView(d, v) })
 	d.Record = e.keep(g, q.kind, v.ID, v.Context.Time, write, answer, callOutcome(d))
 	return d, nil
 }

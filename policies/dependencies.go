@@ -22,15 +22,17 @@ type dependencies struct {
 	calls   []string // built-ins whose answers change, sorted
 }
 
-// dependenciesOf walks all rules that a query can reach. Whatever it cannot tell exactly it widens: a reference with a
+// dependenciesOf walks all rules that the queries can reach. Whatever it cannot tell exactly it widens: a reference with a
 // variable in it counts as its fixed beginning, an object that is handed on counts as a whole, and a value that a
 // "with" replaces counts as read.
-func (p *program) dependenciesOf(c *ast.Compiler, query string) dependencies {
+func (p *program) dependenciesOf(c *ast.Compiler, queries ...string) dependencies {
 	w := &dependencyWalk{
 		compiler: c, config: p.config, queued: map[*ast.Rule]bool{}, places: map[string]*ast.Location{}, clocks: map[string]*ast.Location{},
 		changing: changingBuiltins(), tested: map[string][]test{}, used: map[string]bool{}, tests: map[*ast.Expr]bool{},
 	}
-	w.reference(ast.MustParseRef(query), nil)
+	for _, query := range queries {
+		w.reference(ast.MustParseRef(query), nil)
+	}
 	for len(w.queue) > 0 {
 		rule := w.queue[0]
 		w.queue = w.queue[1:]

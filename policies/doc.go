@@ -25,6 +25,8 @@
 //     from the same code that makes the input, and cache.go remembers answers by it.
 //   - listing.go tells which tools a token could call at all, by partial evaluation; listing_classes.go lets it do so once for
 //     all tools that the rules cannot tell apart.
+//   - modes.go reads which packages are only on trial, and makes a router for each that combines it with the others; log_only.go asks
+//     those after the answer is known, and tells what would be another one.
 //   - decide.go implements oauth.ScopePolicy, oauth.ClientPolicy and oauth.AccessPolicy with these.
 //
 // What a decision saw and said is kept as a document (record.go), if the operator wants it. input.go writes it, too (record_page.go);

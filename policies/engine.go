@@ -48,6 +48,8 @@ type Engine struct {
 	current   atomic.Pointer[generation]
 	slots     chan struct{} // evaluations that run at a time
 	abandoned atomic.Int32  // evaluations that went on after the backstop
+	lingering atomic.Int32  // the same of packages in mode log_only, which must not keep answers from being made
+	flips     flipCounters
 
 	activate  func(ctx context.Context, a Activation) error
 	reloading sync.Mutex // one reload at a time; guards the next two

@@ -24,6 +24,8 @@ type result struct {
 	fired fired
 	nd    builtins.NDBCache // results of recordedBuiltins
 	err   error
+	kept  []keptTrial // of tried, for a record
+	tried []tried     // what the answer would be with packages in mode log_only
 
 	outlook *outlook // of a partial evaluation (listing.go)
 }
@@ -47,14 +49,24 @@ func (f fired) of(exports ...string) []string {
 	return rules
 }
 
-// evaluate runs the router of a kind. The caller's context is not passed on: a client that hangs up must not change
-// what is decided and recorded.
+// evaluate runs the router of a kind, and after it, in what is left of the same slot, those of the packages in mode log_only. The caller's
+// context is not passed on: a client that hangs up must not change what is decided and recorded.
 func (e *Engine) evaluate(g *generation, k kind, input ast.Value, at time.Time) result {
-	cancel := topdown.NewCancel()
-	if k == kindTools {
-		return e.guard(func() result { return g.judge.run(g, input, at, cancel) }, cancel.Cancel)
+	leave, err := e.enter()
+	if err != nil {
+		return result{err: err}
 	}
-	return e.guard(func() result { return g.run(g.queries[k], input, at, cancel) }, cancel.Cancel)
+	defer leave()
+	cancel := topdown.NewCancel()
+	router := func() result { return g.run(g.queries[k], input, at, cancel) }
+	if k == kindTools {
+		router = func() result { return g.judge.run(g, input, at, cancel) }
+	}
+	r := e.within(e.deadline, &e.abandoned, router, cancel.Cancel)
+	if r.err == nil {
+		r.tried = e.tryOut(g, k, input, at)
+	}
+	return r
 }
 
 func (g *generation) run(query rego.PreparedEvalQuery, input ast.Value, at time.Time, cancel topdown.Cancel) result {

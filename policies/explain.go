@@ -37,7 +37,8 @@ type Explanation struct {
 	InForce  string    `json:"policy_revision_now,omitempty"` // if others are in force by now; the caller's to fill in
 
 	Saw      []Seen         `json:"saw,omitempty"`
-	Rules    []Rule         `json:"rules,omitempty"` // that fired
+	Rules    []Rule         `json:"rules,omitempty"`    // that fired
+	Tried    []TriedPackage `json:"log_only,omitempty"` // packages in mode log_only that would have changed the answer, or failed
 	Granted  oauth.Scopes   `json:"granted_scopes,omitempty"`
 	Withheld []ScopeRefused `json:"withheld_scopes,omitempty"`
 	Changes  []Change       `json:"changes,omitempty"` // all of them are needed, and no others
@@ -60,6 +61,15 @@ type Rule struct {
 	File    string   `json:"file"`
 	Line    int      `json:"line"`
 	Source  []string `json:"source,omitempty"` // its lines; absent if the policies are no longer kept
+}
+
+// TriedPackage is a package in mode log_only: it took no part in the answer.
+type TriedPackage struct {
+	Package string       `json:"package"`
+	WouldBe string       `json:"would_be"` // allowed or denied
+	Granted oauth.Scopes `json:"granted_scopes,omitempty"`
+	Error   string       `json:"error,omitempty"` // it failed, and would deny if it were enforced
+	Rules   []Rule       `json:"rules,omitempty"` // of this package, that fired
 }
 
 // ScopeRefused is a scope that was asked for and not granted.
@@ -171,6 +181,13 @@ func (x *explaining) readRules() {
 	}
 	slices.SortFunc(x.Rules, func(a, b Rule) int { return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line)) })
 	x.Rules = slices.CompactFunc(x.Rules, func(a, b Rule) bool { return a.File == b.File && a.Line == b.Line })
+	for _, t := range x.r.Tried {
+		one := TriedPackage{Package: t.Package, WouldBe: view{allow: t.Allow}.word(), Granted: t.Granted, Error: t.Error}
+		for _, f := range t.Fired {
+			one.Rules = append(one.Rules, x.rule(f))
+		}
+		x.Tried = append(x.Tried, one)
+	}
 }
 
 // outcomeWord is an outcome as one machine word.

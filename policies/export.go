@@ -61,7 +61,9 @@ func exported(o ExportOptions) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	for _, f := range s.shipped {
 		if f.isRego() && !f.isTest() && p.modules[f.name()] != nil {
-			files[f.name()] = f.data
+			if files[f.name()], err = p.exportedText(f); err != nil {
+				return nil, err
+			}
 		}
 	}
 	for _, f := range s.author {

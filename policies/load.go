@@ -22,6 +22,7 @@ type generation struct {
 	activated time.Time
 	queries   map[kind]rego.PreparedEvalQuery
 	judge     *judge
+	trials    map[kind][]trial    // of the packages in mode log_only
 	wants     map[kind]*inputTree // what the rules can read of the inputs
 	files     int                 // of the author's directory
 	tests     int                 // that passed before it was activated
@@ -96,11 +97,12 @@ type program struct {
 	servers   map[string]any
 	catalogue []*oauth.Resource // empty = not known
 	schemas   *ast.SchemaSet
-	inputs    map[string]any // the input schemas, by name
-	places    []firedRule    // the exported rules, by the number in labelPlace
-	warnings  []Problem      // what lets calls through by accident
-	notes     []Problem      // what was checked, and what could not be
-	partial   bool           // some of the author's modules are missing, since they cannot be read
+	inputs    map[string]any      // the input schemas, by name
+	places    []firedRule         // the exported rules, by the number in labelPlace
+	warnings  []Problem           // what lets calls through by accident
+	notes     []Problem           // what was checked, and what could not be
+	logOnly   map[ownPackage]bool // the packages in mode log_only
+	partial   bool                // some of the author's modules are missing, since they cannot be read
 
 	documents storage.Store // see store
 }
@@ -126,7 +128,7 @@ func (s source) parse() (*program, []Problem, error) {
 			p.partial = p.partial || !ok
 		}
 	}
-	problems = append(problems, p.checkRules()...)
+	problems = append(append(problems, p.findModes()...), p.checkRules()...)
 	if err := p.addShipped(s.shipped, s.shippedTests); err != nil {
 		return nil, nil, err
 	}
@@ -283,7 +285,7 @@ func (p *program) compile(withTests bool) (*ast.Compiler, []Problem) {
 	if c.Compile(modules); c.Failed() {
 		return nil, p.compileRest(withTests, modules, c.Errors)
 	}
-	return c, p.checkReferences(c)
+	return c, append(p.checkReferences(c), p.checkLogOnly(c)...)
 }
 
 // store holds data.config and data.servers as AST values, once for all queries: with many tools it is the largest part of a
@@ -330,6 +332,9 @@ func (p *program) generation(ctx context.Context, s source, compiler *ast.Compil
 		return nil, err
 	}
 	if g.judge, err = p.newJudge(ctx); err != nil {
+		return nil, err
+	}
+	if g.trials, err = p.prepareTrials(ctx, compiler); err != nil {
 		return nil, err
 	}
 	if g.masks, err = p.prepareMasks(ctx, compiler); err != nil {

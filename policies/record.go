@@ -47,6 +47,17 @@ type record struct {
 	ND        builtins.NDBCache `json:"nd,omitempty"`       // results of non-deterministic built-ins
 	Result    outcome           `json:"result"`
 	Fired     []firedRule       `json:"fired,omitempty"`
+	Tried     []keptTrial       `json:"log_only,omitempty"` // flips and failures
+}
+
+// keptTrial is what a package in mode log_only would have made of the answer.
+type keptTrial struct {
+	Package string       `json:"package"`
+	Flips   bool         `json:"flips"`
+	Allow   bool         `json:"allow"`
+	Granted oauth.Scopes `json:"granted_scopes,omitempty"`
+	Error   string       `json:"error,omitempty"` // it failed
+	Fired   []firedRule  `json:"fired,omitempty"` // of this package
 }
 
 // firedRule is an exported rule that fired, and where it stands at the revision.
@@ -142,7 +153,7 @@ func (e *Engine) keep(g *generation, k kind, id string, at time.Time, write func
 		return nil
 	}
 	r := record{Version: recordVersion, Kind: k, ID: id, At: at.UnixNano(), Revision: g.revision, Catalogue: g.catalogue, Mode: e.records.mode,
-		ND: answer.nd, Result: o, Fired: answer.fired}
+		ND: answer.nd, Result: o, Fired: answer.fired, Tried: answer.kept}
 	document, err := r.document(write, e.masksFor(g, k, id, write), e.records.digests)
 	if err != nil {
 		e.log.Error("decision not recorded", slog.String("decision", id), slog.Any("error", err))

@@ -181,21 +181,28 @@ func (r *recorded) authn(block string) oauth.Authentication {
 }
 
 // interactive tells whether a person is there who can still log in or consent.
-func (r *recorded) interactive() bool {
-	stage := oauth.Stage(r.text("stage"))
+func interactive(stage oauth.Stage) bool {
 	return stage != oauth.StageToken && stage != oauth.StageRefresh
+}
+
+// interactive is about the recorded request.
+func (r *recorded) interactive() bool { return interactive(oauth.Stage(r.text("stage"))) }
+
+// effective are the scopes that came of a recorded answer, or would have.
+func (r *recorded) effective(o outcome) oauth.Scopes {
+	return effective(o, r.interactive(), r.scopes("prior", "consented_scopes"))
 }
 
 // effective are the scopes that a grant gives after what oauth does with the answer: without a person there an unmet login gives
 // nothing, and what needs consent only goes to those who have consented.
-func (r *recorded) effective(o outcome) oauth.Scopes {
-	if r.interactive() {
+func effective(o outcome, interactive bool, consented oauth.Scopes) oauth.Scopes {
+	if interactive {
 		return o.Granted
 	}
 	if len(o.Authn) > 0 {
 		return nil
 	}
-	unasked := r.unasked(o)
+	unasked := consented.Missing(o.Consent)
 	return slices.DeleteFunc(slices.Clone(o.Granted), func(s string) bool { return unasked.Has(s) })
 }
 

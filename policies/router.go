@@ -19,7 +19,8 @@ type definers struct {
 	computed []string // those of them whose value is not a constant, which the loader has already checked
 }
 
-func (p *program) exports() exports {
+// exports leaves packages in mode log_only out, but for those that are named.
+func (p *program) exports(tried ...ownPackage) exports {
 	found := exports{}
 	for _, k := range kinds() {
 		found[k] = definitions{}
@@ -29,7 +30,7 @@ func (p *program) exports() exports {
 	}
 	for name, m := range p.modules {
 		own, ok := shippedPackage(pathOf(m.Package.Path))
-		if !ok || p.tests[name] {
+		if !ok || p.tests[name] || p.logOnly[own] && !slices.Contains(tried, own) {
 			continue
 		}
 		for _, r := range m.Rules {
@@ -72,40 +73,53 @@ func isChecked(form ruleForm, r *ast.Rule) bool {
 // becomes one rule for each package that defines NAME. The meaning stays (a test compares both); looking through all
 // packages for every name is a third of a decision's time.
 func (p *program) specialise() error {
+	for _, k := range kinds() {
+		if p.modules[routerName(k)] == nil {
+			return fmt.Errorf("policies: the router %s is missing", routerName(k))
+		}
+	}
+	if err := p.addTrials(); err != nil {
+		return err
+	}
 	found := p.exports()
 	for _, k := range kinds() {
-		name := shippedPrefix + "mcp/authz/" + string(k) + ".rego"
-		m := p.modules[name]
-		if m == nil {
-			return fmt.Errorf("policies: the router %s is missing", name)
+		if err := specialiseRouter(p.modules[routerName(k)], found, k); err != nil {
+			return err
 		}
-		var rules, idle []*ast.Rule
-		for _, r := range m.Rules {
-			variable, export := iterates(r, k)
-			if variable == nil {
-				rules = append(rules, r)
-				continue
-			}
-			definers := found[k][export]
-			if definers == nil {
-				return fmt.Errorf("policies: %s: no package may define %s", name, export)
-			}
-			packages := definers.all
-			if checksShape(r) {
-				packages = definers.computed
-			}
-			special, err := specialised(r, variable, packages)
-			if err != nil {
-				return fmt.Errorf("policies: %s: %w", name, err)
-			}
-			if len(packages) == 0 {
-				idle = append(idle, special...)
-				continue
-			}
-			rules = append(rules, special...)
-		}
-		m.Rules = withIdle(rules, idle)
 	}
+	return nil
+}
+
+// routerName is the file of a kind's router.
+func routerName(k kind) string { return shippedPrefix + "mcp/authz/" + string(k) + ".rego" }
+
+func specialiseRouter(m *ast.Module, found exports, k kind) error {
+	var rules, idle []*ast.Rule
+	for _, r := range m.Rules {
+		variable, export := iterates(r, k)
+		if variable == nil {
+			rules = append(rules, r)
+			continue
+		}
+		definers := found[k][export]
+		if definers == nil {
+			return fmt.Errorf("policies: %s: no package may define %s", routerName(k), export)
+		}
+		packages := definers.all
+		if checksShape(r) {
+			packages = definers.computed
+		}
+		special, err := specialised(r, variable, packages)
+		if err != nil {
+			return fmt.Errorf("policies: %s: %w", routerName(k), err)
+		}
+		if len(packages) == 0 {
+			idle = append(idle, special...)
+			continue
+		}
+		rules = append(rules, special...)
+	}
+	m.Rules = withIdle(rules, idle)
 	return nil
 }
 

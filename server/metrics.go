@@ -17,8 +17,19 @@ type MetricsConfig struct {
 	Groups   func() float64 // storage: fsynced groups of commits so far
 	Revision func() string  // policies: the active revision
 
+	Flips func() []FlipCount // policies: answers that would have been other ones
+
 	// policies: questions answered from memory, evaluated, and evaluated because the answer changes with time
 	Cache func() (hits, misses, notCacheable uint64)
+}
+
+// FlipCount counts answers that policies on trial would have changed.
+type FlipCount struct {
+	Mode    string // log_only or shadow
+	Kind    string // of the question
+	Package string // of a few; "" = all of them together
+	WouldBe string // allowed, denied or error
+	Count   uint64
 }
 
 // Metrics counts what happens, in a registry of its own. Its labels never hold client ids or anything else that
@@ -67,6 +78,13 @@ func NewMetrics(cfg MetricsConfig) *Metrics {
 		m.registry.MustRegister(revisionInfo{
 			prometheus.NewDesc("portcullis_policy_info", "The active policy revision; the value is always 1.", []string{"revision"}, nil),
 			cfg.Revision,
+		})
+	}
+	if cfg.Flips != nil {
+		m.registry.MustRegister(flipCounters{
+			prometheus.NewDesc("portcullis_policy_would_flip_total", "Answers that policies on trial would have changed, and their failures (error).",
+				[]string{"mode", "kind", "package", "would_be"}, nil),
+			cfg.Flips,
 		})
 	}
 	if cfg.Cache != nil {
@@ -159,4 +177,18 @@ func (c cacheCounters) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(c.desc, prometheus.CounterValue, float64(hits), "hit")
 	ch <- prometheus.MustNewConstMetric(c.desc, prometheus.CounterValue, float64(misses), "miss")
 	ch <- prometheus.MustNewConstMetric(c.desc, prometheus.CounterValue, float64(notCacheable), "not_cacheable")
+}
+
+// flipCounters are the counters of policies on trial.
+type flipCounters struct {
+	desc  *prometheus.Desc
+	flips func() []FlipCount
+}
+
+func (c flipCounters) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
+
+func (c flipCounters) Collect(ch chan<- prometheus.Metric) {
+	for _, f := range c.flips() {
+		ch <- prometheus.MustNewConstMetric(c.desc, prometheus.CounterValue, float64(f.Count), f.Mode, f.Kind, f.Package, f.WouldBe)
+	}
 }

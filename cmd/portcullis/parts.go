@@ -9,6 +9,7 @@ import (
 
 	"portcullis/oauth"
 	"portcullis/policies"
+	"portcullis/server"
 )
 
 // Sessions. On loopback http cookies are not told apart by port, so a session there is short and not remembered.
@@ -98,4 +99,13 @@ func (p *parts) checks() map[string]func(context.Context) error {
 			return nil
 		},
 	}
+}
+
+// flips are what policies on trial would have changed, for the metrics.
+func (p *parts) flips() []server.FlipCount {
+	var list []server.FlipCount
+	for _, f := range p.engine.Flips() {
+		list = append(list, server.FlipCount(f))
+	}
+	return list
 }

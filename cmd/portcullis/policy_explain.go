@@ -111,6 +111,7 @@ func explained(x *policies.Explanation) string {
 	}
 	s.changes(x)
 	s.rules(x)
+	s.tried(x)
 	s.saw(x)
 	s.trace(x)
 	if len(x.Unknown) > 0 {
@@ -155,6 +156,27 @@ func (s *sheet) rules(x *policies.Explanation) {
 	}
 	for _, r := range x.Rules {
 		s.item(2, fmt.Sprintf("%-17s  %-*s  ", r.Export, width, r.Label), fmt.Sprintf("%s:%d", r.File, r.Line))
+	}
+}
+
+// tried tells of packages in mode log_only.
+func (s *sheet) tried(x *policies.Explanation) {
+	if len(x.Tried) == 0 {
+		return
+	}
+	s.title("Not combined (log_only):")
+	for _, t := range x.Tried {
+		text := "it would be " + t.WouldBe + " with this package"
+		if len(t.Granted) > 0 {
+			text += ", which leaves " + t.Granted.String()
+		}
+		if t.Error != "" {
+			text = "failed: " + t.Error
+		}
+		s.item(2, t.Package+"  ", text)
+		for _, r := range t.Rules {
+			s.item(4, r.Export+"  "+r.Label+"  ", fmt.Sprintf("%s:%d", r.File, r.Line))
+		}
 	}
 }
 

@@ -70,6 +70,7 @@ func wire(ctx context.Context, c Config) (p *parts, err error) {
 		Commits:  func() float64 { return float64(p.store.Stats().Commits) },
 		Groups:   func() float64 { return float64(p.store.Stats().Groups) },
 		Revision: func() string { return p.engine.Status().Revision },
+		Flips:    p.flips,
 		Cache: func() (hits, misses, notCacheable uint64) {
 			s := p.engine.CacheStats()
 			return s.Hits, s.Misses, s.NotCacheable
