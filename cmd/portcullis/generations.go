@@ -49,6 +49,15 @@ func (g generations) status() policyStatus {
 		Files: s.Files, Tests: s.Tests, Stale: s.Stale, Error: s.LastError, Instance: g.p.store.Instance()}
 }
 
+// public is the status as everybody on this machine may see it: without what names folders or quotes rules.
+func (s policyStatus) public() policyStatus {
+	if s.Origin != "folder" {
+		s.Origin = "by hand"
+	}
+	s.Error = ""
+	return s
+}
+
 func originWord(origin string) string {
 	if origin == "" {
 		return "folder"

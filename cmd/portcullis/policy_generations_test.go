@@ -58,6 +58,11 @@ func TestPoliciesAreActivatedRolledBackAndFollowedAgain(t *testing.T) {
 	if again := statusOf(t, file, "status"); again.Revision != byHand.Revision || again.Origin != byHand.Origin || again.Changes.String() != "nothing" {
 		t.Errorf("after a restart: %+v, want %+v", again, byHand)
 	}
+	if response, err := http.Get("http://" + s.admin + "/readyz"); err != nil {
+		t.Error(err)
+	} else if text, _ := io.ReadAll(response.Body); !strings.Contains(string(text), `"origin":"by hand"`) || strings.Contains(string(text), other) {
+		t.Errorf("/readyz says %s", text)
+	}
 	if back := statusOf(t, file, "rollback"); back.Revision != begun.Revision || back.Origin != "rolled back to "+begun.Revision {
 		t.Errorf("rolled back: %+v", back)
 	}
@@ -126,7 +131,8 @@ func TestReadyzTellsThePoliciesInForce(t *testing.T) {
 		Status   string       `json:"status"`
 		Policies policyStatus `json:"policies"`
 	}
-	if err := json.Unmarshal(text, &ready); err != nil || ready.Status != "ok" || ready.Policies.Revision != statusOf(t, file, "status").Revision || ready.Policies.Instance != "main" {
+	if err := json.Unmarshal(text, &ready); err != nil || ready.Status != "ok" || ready.Policies.Revision != statusOf(t, file, "status").Revision || ready.Policies.Instance != "main" ||
+		ready.Policies.Origin != "folder" {
 		t.Errorf("%v: %s", err, text)
 	}
 }

@@ -82,7 +82,7 @@ func wire(ctx context.Context, c Config) (p *parts, err error) {
 	}
 	admin := server.AdminConfig{Checks: p.checks(), Hosts: c.adminHosts(), Log: c.log}
 	if c.adminOnLoopback() { // DESIGN §9: metrics and detail are open on loopback only
-		admin.Metrics, admin.Detail = metrics, func() any { return generations{p}.status() }
+		admin.Metrics, admin.Detail = metrics, func() any { return generations{p}.status().public() }
 	}
 	p.admin, err = server.NewAdmin(admin)
 	return p, err
