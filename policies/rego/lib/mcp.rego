@@ -66,9 +66,12 @@ open_world if input.tool.annotations.openWorldHint == true
 # METADATA
 # description: >-
 #   The value is a number from low to high, both included. False for null, booleans, strings and absent values,
-#   which plain comparisons would let through.
+#   which plain comparisons would let through. False, too, if a bound is no number: every number is below every text, so a limit
+#   that the configuration writes as a text would let everything through.
 number_between(value, low, high) if {
 	is_number(value)
+	is_number(low)
+	is_number(high)
 	value >= low
 	value <= high
 }

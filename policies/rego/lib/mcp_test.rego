@@ -70,6 +70,11 @@ test_number_between[note] if {
 	not mcp.number_between(value, 0, 10)
 }
 
+test_number_between_needs_numbers_as_bounds if {
+	not mcp.number_between(5, 0, "10")
+	not mcp.number_between(-5, null, 10)
+}
+
 test_number_between_holds if {
 	mcp.number_between(0, 0, 10)
 	mcp.number_between(10, 0, 10)
