@@ -221,7 +221,7 @@ func warnings(m *ast.Module) []Problem {
 		}
 		for ; r != nil; r = r.Else {
 			for _, e := range r.Body {
-				if e.Negated {
+				if e.IsNegated() {
 					found = append(found, problemAt(e.Location, "not inside %s: when a field is absent, what is negated fails and the rule fires; write what must hold, or move it into a deny rule", ruleName(r)))
 				}
 			}

@@ -280,11 +280,13 @@ func TestWarnings(t *testing.T) {
 	report, err := Check(dirWith(t, map[string]string{
 		"a.rego": payments + "allow if not _blocked\n\n_blocked if input.tool.name == \"x\"\n",
 		"b.rego": "package policy.access.x\n\ndefault allow := true\n",
+		"c.rego": "package policy.tools.c\n\nimport future.keywords.not\n\nallow if not _blocked(input.tool.name)\n\n_blocked(name) if name == \"x\"\n",
 	}), CheckOptions{})
 	if err != nil || len(report.Problems) > 0 {
 		t.Fatal(report.Problems, err)
 	}
-	if len(report.Warnings) != 2 || !strings.Contains(report.Warnings[0].String(), "not inside allow") || !strings.Contains(report.Warnings[1].String(), "default allow := true") {
+	if len(report.Warnings) != 3 || !strings.Contains(report.Warnings[0].String(), "not inside allow") || !strings.Contains(report.Warnings[1].String(), "default allow := true") ||
+		!strings.Contains(report.Warnings[2].String(), "c.rego:5:10: not inside allow") {
 		t.Errorf("%v", report.Warnings)
 	}
 }
