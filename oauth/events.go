@@ -17,11 +17,12 @@ const (
 	EventTokenRefused     = "token.refused"
 	EventTokenRevoked     = "token.revoked"
 	EventGrantEnded       = "grant.ended"
-	EventCodeReplayed     = "code.replayed"    // alarm
-	EventRefreshReused    = "refresh.reused"   // alarm
-	EventDecision         = "decision"         // one per call
-	EventPolicyActivated  = "policy.activated" // start and reload
-	EventPolicyRefused    = "policy.refused"   // a reload that changed nothing
+	EventCodeReplayed     = "code.replayed"      // alarm
+	EventRefreshReused    = "refresh.reused"     // alarm
+	EventDecision         = "decision"           // one per call
+	EventPolicyActivated  = "policy.activated"   // start and reload
+	EventPolicyRefused    = "policy.refused"     // a reload that changed nothing
+	EventPolicyShadowFlip = "policy.shadow_flip" // answers that shadow policies would have given otherwise
 	EventKeyRotated       = "key.rotated"
 	EventConfigApplied    = "config.applied"
 	EventResourceDisabled = "resource.disabled"

@@ -54,6 +54,7 @@ func (e *Engine) within(limit time.Duration, abandoned *atomic.Int32, evaluation
 	case r := <-done:
 		return r
 	case <-timer.C:
+	case <-e.ended:
 	}
 	stop()
 	timer.Reset(limit)

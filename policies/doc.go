@@ -27,6 +27,8 @@
 //     all tools that the rules cannot tell apart.
 //   - modes.go reads which packages are only on trial, and makes a router for each that combines it with the others; log_only.go asks
 //     those after the answer is known, and tells what would be another one.
+//   - shadow.go asks a whole candidate directory, after answers were given and never before; shadow_rows.go gathers what it would have
+//     answered otherwise for the audit.
 //   - decide.go implements oauth.ScopePolicy, oauth.ClientPolicy and oauth.AccessPolicy with these.
 //
 // What a decision saw and said is kept as a document (record.go), if the operator wants it. input.go writes it, too (record_page.go);

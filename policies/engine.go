@@ -50,6 +50,7 @@ type Engine struct {
 	abandoned atomic.Int32  // evaluations that went on after the backstop
 	lingering atomic.Int32  // the same of packages in mode log_only, which must not keep answers from being made
 	flips     flipCounters
+	ended     chan struct{} // closed: evaluations under way are stopped; nil = never
 
 	activate  func(ctx context.Context, a Activation) error
 	reloading sync.Mutex // one reload at a time; guards the next two

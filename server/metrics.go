@@ -19,6 +19,9 @@ type MetricsConfig struct {
 
 	Flips func() []FlipCount // policies: answers that would have been other ones
 
+	// policies: answers that shadow policies were asked about, too, dropped because they were slow, and passed because they never loaded
+	Shadow func() (evaluated, dropped, unloaded uint64)
+
 	// policies: questions answered from memory, evaluated, and evaluated because the answer changes with time
 	Cache func() (hits, misses, notCacheable uint64)
 }
@@ -88,9 +91,15 @@ func NewMetrics(cfg MetricsConfig) *Metrics {
 		})
 	}
 	if cfg.Cache != nil {
-		m.registry.MustRegister(cacheCounters{
+		m.registry.MustRegister(threeCounters{
 			prometheus.NewDesc("portcullis_policy_questions_total", "Questions to the policies by how the cache answered.", []string{"cache"}, nil),
-			cfg.Cache,
+			[3]string{"hit", "miss", "not_cacheable"}, cfg.Cache,
+		})
+	}
+	if cfg.Shadow != nil {
+		m.registry.MustRegister(threeCounters{
+			prometheus.NewDesc("portcullis_policy_shadow_total", "Answers by whether the shadow policies were asked, too.", []string{"outcome"}, nil),
+			[3]string{"evaluated", "dropped", "unloaded"}, cfg.Shadow,
 		})
 	}
 	return m
@@ -164,19 +173,20 @@ func (r revisionInfo) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(r.desc, prometheus.GaugeValue, 1, r.revision())
 }
 
-// cacheCounters are the three counters of the decision cache, read at once.
-type cacheCounters struct {
+// threeCounters are counters that are read at once.
+type threeCounters struct {
 	desc  *prometheus.Desc
-	count func() (hits, misses, notCacheable uint64)
+	words [3]string // their labels
+	count func() (a, b, c uint64)
 }
 
-func (c cacheCounters) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
+func (c threeCounters) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
 
-func (c cacheCounters) Collect(ch chan<- prometheus.Metric) {
-	hits, misses, notCacheable := c.count()
-	ch <- prometheus.MustNewConstMetric(c.desc, prometheus.CounterValue, float64(hits), "hit")
-	ch <- prometheus.MustNewConstMetric(c.desc, prometheus.CounterValue, float64(misses), "miss")
-	ch <- prometheus.MustNewConstMetric(c.desc, prometheus.CounterValue, float64(notCacheable), "not_cacheable")
+func (c threeCounters) Collect(ch chan<- prometheus.Metric) {
+	first, second, third := c.count()
+	for i, n := range []uint64{first, second, third} {
+		ch <- prometheus.MustNewConstMetric(c.desc, prometheus.CounterValue, float64(n), c.words[i])
+	}
 }
 
 // flipCounters are the counters of policies on trial.

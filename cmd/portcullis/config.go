@@ -26,6 +26,7 @@ type Config struct {
 	Database       filePath           `yaml:"database"`
 	ServerKeyFile  filePath           `yaml:"server_key_file"` // default: portcullis.key beside the database
 	Policies       filePath           `yaml:"policies"`
+	PoliciesShadow filePath           `yaml:"policies_shadow"`
 	Policy         PolicyConfig       `yaml:"policy"`
 	Resources      []ResourceConfig   `yaml:"resources"`
 	Clients        []ClientConfig     `yaml:"clients"`

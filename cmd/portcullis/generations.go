@@ -38,6 +38,8 @@ type policyStatus struct {
 	Stale       bool             `json:"stale"`
 	Error       string           `json:"error,omitempty"`
 	Instance    string           `json:"instance"`
+
+	Shadow *policies.ShadowStatus `json:"shadow,omitempty"` // absent without policies_shadow
 }
 
 // generations is policyAdmin of the running server.
@@ -45,8 +47,13 @@ type generations struct{ p *parts }
 
 func (g generations) status() policyStatus {
 	s := g.p.engine.Status()
-	return policyStatus{Revision: s.Revision, ActivatedAt: s.ActivatedAt.UTC().Truncate(time.Second), Origin: originWord(s.Origin), Changes: s.Changes,
+	out := policyStatus{Revision: s.Revision, ActivatedAt: s.ActivatedAt.UTC().Truncate(time.Second), Origin: originWord(s.Origin), Changes: s.Changes,
 		Files: s.Files, Tests: s.Tests, Stale: s.Stale, Error: s.LastError, Instance: g.p.store.Instance()}
+	if g.p.shadow != nil {
+		shadow := g.p.shadow.Status()
+		out.Shadow = &shadow
+	}
+	return out
 }
 
 // public is the status as everybody on this machine may see it: without what names folders or quotes rules.

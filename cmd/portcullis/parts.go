@@ -9,7 +9,6 @@ import (
 
 	"portcullis/oauth"
 	"portcullis/policies"
-	"portcullis/server"
 )
 
 // Sessions. On loopback http cookies are not told apart by port, so a session there is short and not remembered.
@@ -65,6 +64,9 @@ func (p *parts) loadCertificate() error {
 // reload reads policies and certificate anew. What fails leaves the last good one in force; both outcomes of the policies
 // are audited.
 func (p *parts) reload(ctx context.Context) error {
+	if p.shadow != nil {
+		p.shadow.Wake() // it loads by itself, so that nobody waits for it
+	}
 	if err := p.loadCertificate(); err != nil {
 		p.config.log.Error("certificate not reloaded, the last good one stays in force", "error", err)
 	}
@@ -99,13 +101,4 @@ func (p *parts) checks() map[string]func(context.Context) error {
 			return nil
 		},
 	}
-}
-
-// flips are what policies on trial would have changed, for the metrics.
-func (p *parts) flips() []server.FlipCount {
-	var list []server.FlipCount
-	for _, f := range p.engine.Flips() {
-		list = append(list, server.FlipCount(f))
-	}
-	return list
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -74,6 +75,12 @@ func (a *app) policyAdmin(ctx context.Context, route string, body any) error {
 	}
 	fmt.Fprintf(a.stdout, "revision  %s\nsince     %s\norigin    %s\nchanged   %s\nfiles     %d, %d tests passed\ninstance  %s\n",
 		status.Revision, status.ActivatedAt.Format(time.RFC3339), status.Origin, status.Changes, status.Files, status.Tests, status.Instance)
+	if shadow := status.Shadow; shadow != nil {
+		fmt.Fprintf(a.stdout, "shadow    %s, %d answers compared, %d dropped\n", cmp.Or(shadow.Revision, "never loaded"), shadow.Evaluated, shadow.Dropped)
+		if shadow.Stale {
+			fmt.Fprintf(a.stdout, "          its last load failed:\n%s\n", shadow.Error)
+		}
+	}
 	if status.Stale {
 		_, err = fmt.Fprintf(a.stdout, "stale     the last reload failed, and what was in force stays:\n%s\n", status.Error)
 	}

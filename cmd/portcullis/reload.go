@@ -20,6 +20,7 @@ const quiet = 200 * time.Millisecond
 // the last cause wins. (The catalogue comes from the configuration file and changes with a restart only.)
 type reloader struct {
 	folder string           // "" = there is none to watch
+	shadow string           // the same of the shadow; it may be missing
 	hangup <-chan os.Signal // SIGHUP
 	reload func(context.Context) error
 	log    *slog.Logger
@@ -36,14 +37,18 @@ func (r *reloader) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	shadow, err := watchMissing(watcher, r.shadow)
+	if err != nil {
+		r.log.Warn("shadow policy folder not watched, SIGHUP has it read", "path", r.shadow, "error", err)
+	}
 	rest := time.NewTimer(quiet) // for what changed between the first load and the watch
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case event := <-watcher.Events:
-			if event.Name != root && !strings.HasPrefix(event.Name, root+string(filepath.Separator)) {
-				continue // a neighbour of the folder
+			if !within(root, event.Name) && !within(shadow, event.Name) {
+				continue // a neighbour of a folder
 			}
 			if event.Has(fsnotify.Create) { // a new folder must be watched too
 				if err := watchTree(watcher, event.Name); err != nil {
@@ -83,6 +88,27 @@ func watchFolder(watcher *fsnotify.Watcher, folder string) (root string, err err
 		return "", err
 	}
 	return root, errors.Join(watcher.Add(filepath.Dir(root)), watchTree(watcher, root))
+}
+
+// within tells whether a file is a folder or lies below it. Nothing lies in "".
+func within(folder, name string) bool {
+	return folder != "" && (name == folder || strings.HasPrefix(name, folder+string(filepath.Separator)))
+}
+
+// watchMissing is watchFolder for a folder that may come later into a folder that is there.
+func watchMissing(watcher *fsnotify.Watcher, folder string) (root string, err error) {
+	root, err = watchFolder(watcher, folder)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return root, err
+	}
+	if root, err = filepath.Abs(folder); err != nil {
+		return "", err
+	}
+	parent, err := filepath.EvalSymlinks(filepath.Dir(root))
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(parent, filepath.Base(root)), watcher.Add(parent)
 }
 
 // watchTree watches a folder and all below it. Files and what has vanished again are left alone.

@@ -17,7 +17,7 @@ func (p *parts) clients() (oauth.ClientResolver, error) {
 		return nil, badConfig("cimd.ca_file: %w", err)
 	}
 	fetcher := fetch.New(fetch.Config{RootCAs: roots, LoopbackURLs: c.LoopbackURLs, MaxBytes: c.MaxBytes})
-	return oauth.NewClientMetadataDocuments(oauth.ClientMetadataDocumentsConfig{Clients: p.store, Ledger: p.store, Policy: p.engine, Fetch: fetcher}), nil
+	return oauth.NewClientMetadataDocuments(oauth.ClientMetadataDocumentsConfig{Clients: p.store, Ledger: p.store, Policy: p.policy(), Fetch: fetcher}), nil
 }
 
 // trustedRoots are the system's certificates and those of the file. Without a file it is nil: the system's alone.
@@ -45,5 +45,5 @@ func (p *parts) registration(grantTypes []string) *oauth.RegistrationEndpoint {
 	if c.Mode == "off" {
 		return nil
 	}
-	return oauth.NewRegistration(oauth.RegistrationConfig{TokenHashes: hashes(c.Token), GrantTypes: grantTypes, Clients: p.store, Policy: p.engine, Ledger: p.store})
+	return oauth.NewRegistration(oauth.RegistrationConfig{TokenHashes: hashes(c.Token), GrantTypes: grantTypes, Clients: p.store, Policy: p.policy(), Ledger: p.store})
 }

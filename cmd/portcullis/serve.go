@@ -164,6 +164,9 @@ func (p *parts) run(ctx context.Context, l listeners) error {
 	start(func() error { return socket.Serve(l.socket) })
 	start(func() error { return p.watch(work) })
 	start(func() error { p.keepHouse(work); return nil })
+	if p.shadow != nil {
+		start(func() error { p.shadow.Run(work); return nil })
+	}
 	group.Go(func() error { return p.checkDatabase(work, stop) })
 
 	<-work.Done()
@@ -197,7 +200,7 @@ func (p *parts) servers() (public, admin, socket *http.Server) {
 
 // watch reloads policies and certificate whenever there is cause.
 func (p *parts) watch(ctx context.Context) error {
-	r := &reloader{folder: string(p.config.Policies), hangup: p.hangup, reload: p.reload, log: p.config.log}
+	r := &reloader{folder: string(p.config.Policies), shadow: string(p.config.PoliciesShadow), hangup: p.hangup, reload: p.reload, log: p.config.log}
 	return r.run(ctx)
 }
 

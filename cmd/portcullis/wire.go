@@ -20,6 +20,7 @@ type parts struct {
 	store       *storage.Store
 	catalogue   *oauth.Catalogue
 	engine      *policies.Engine
+	shadow      *policies.Shadow // nil = none
 	keys        *oauth.Keys
 	public      http.Handler
 	admin       http.Handler
@@ -59,6 +60,7 @@ func wire(ctx context.Context, c Config) (p *parts, err error) {
 	if p.engine, err = policies.New(ctx, engine); err != nil {
 		return nil, policyError(err)
 	}
+	p.mountShadow(engine)
 	if p.keys, err = oauth.NewKeys(ctx, oauth.KeysConfig{Reader: p.store, Ledger: p.store, ServerKey: key}); err != nil {
 		return nil, err
 	}
@@ -71,6 +73,7 @@ func wire(ctx context.Context, c Config) (p *parts, err error) {
 		Groups:   func() float64 { return float64(p.store.Stats().Groups) },
 		Revision: func() string { return p.engine.Status().Revision },
 		Flips:    p.flips,
+		Shadow:   p.shadowCounts(),
 		Cache: func() (hits, misses, notCacheable uint64) {
 			s := p.engine.CacheStats()
 			return s.Hits, s.Misses, s.NotCacheable
@@ -111,11 +114,11 @@ func (p *parts) endpoints(key []byte) (e oauth.Endpoints, err error) {
 	authenticator := oauth.NewClientAuthenticator()
 	tokens := oauth.NewTokenChecker(issuer, store)
 	e.Authorization = oauth.NewAuthorization(oauth.AuthorizationConfig{Issuer: c.Issuer, Clients: clients, Resources: p.catalogue, Users: store, Sessions: store,
-		Interactions: store, Grants: store, Policy: p.engine, Ledger: store, AccessTTL: c.Tokens.AccessTTL, RefreshAbsolute: c.Tokens.RefreshAbsolute})
+		Interactions: store, Grants: store, Policy: p.policy(), Ledger: store, AccessTTL: c.Tokens.AccessTTL, RefreshAbsolute: c.Tokens.RefreshAbsolute})
 	e.Login = oauth.NewLogin(oauth.LoginConfig{Users: store, Sessions: store, Interactions: store, Failures: store, Ledger: store,
 		ServerKey: key, SessionTTL: p.sessionTTL()})
 	e.Account = oauth.NewAccount(oauth.AccountConfig{Login: e.Login, Users: store, Sessions: store, Grants: store, Clients: store, Resources: p.catalogue, Ledger: store})
-	if e.Token, err = oauth.NewToken(oauth.TokenConfig{Clients: clients, Auth: authenticator, Resources: p.catalogue, Policy: p.engine, Issuer: issuer, Ledger: store, AccessTTL: c.Tokens.AccessTTL,
+	if e.Token, err = oauth.NewToken(oauth.TokenConfig{Clients: clients, Auth: authenticator, Resources: p.catalogue, Policy: p.policy(), Issuer: issuer, Ledger: store, AccessTTL: c.Tokens.AccessTTL,
 		MaxStale: maxDocumentAge, Grants: []oauth.GrantType{
 			oauth.AuthorizationCode{Codes: store, Users: store, Resources: p.catalogue, RefreshAbsolute: c.Tokens.RefreshAbsolute},
 			oauth.RefreshToken{Refreshes: store, Users: store, Resources: p.catalogue, Issuer: issuer},
@@ -126,7 +129,7 @@ func (p *parts) endpoints(key []byte) (e oauth.Endpoints, err error) {
 	e.Revocation = oauth.NewRevocation(oauth.RevocationConfig{Clients: clients, Auth: authenticator, Refreshes: store, Issuer: issuer, Ledger: store})
 	e.Introspection = oauth.NewIntrospection(oauth.IntrospectionConfig{Resources: p.catalogue, Auth: authenticator, Tokens: tokens})
 	e.Decision = oauth.NewDecider(oauth.DeciderConfig{Issuer: c.Issuer, Catalogue: p.catalogue, Auth: authenticator, Tokens: tokens, Clients: clients,
-		Policy: p.engine, Tools: p.engine, Scopes: p.engine, Ledger: store, ServerKey: key})
+		Policy: p.policy(), Tools: p.engine, Scopes: p.policy(), Ledger: store, ServerKey: key})
 	e.Metadata, err = oauth.NewMetadata(oauth.MetadataConfig{Issuer: c.Issuer, Keys: p.keys, Resources: p.catalogue, CIMD: true}, e)
 	return e, err
 }
