@@ -67,6 +67,12 @@ func NewMetrics(cfg MetricsConfig) *Metrics {
 	}
 	m.registry.MustRegister(m.requests, m.tokens, m.decisions, m.latency,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registerFigures(cfg)
+	return m
+}
+
+// registerFigures adds what other rooms count.
+func (m *Metrics) registerFigures(cfg MetricsConfig) {
 	if cfg.Commits != nil {
 		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "portcullis_storage_commits_total", Help: "Commits of the ledger.",
@@ -102,7 +108,6 @@ func NewMetrics(cfg MetricsConfig) *Metrics {
 			[3]string{"evaluated", "dropped", "unloaded"}, cfg.Shadow,
 		})
 	}
-	return m
 }
 
 // Handler serves the metrics in the Prometheus text format.

@@ -68,17 +68,7 @@ func wire(ctx context.Context, c Config) (p *parts, err error) {
 	if err != nil {
 		return nil, err
 	}
-	metrics := server.NewMetrics(server.MetricsConfig{
-		Commits:  func() float64 { return float64(p.store.Stats().Commits) },
-		Groups:   func() float64 { return float64(p.store.Stats().Groups) },
-		Revision: func() string { return p.engine.Status().Revision },
-		Flips:    p.flips,
-		Shadow:   p.shadowCounts(),
-		Cache: func() (hits, misses, notCacheable uint64) {
-			s := p.engine.CacheStats()
-			return s.Hits, s.Misses, s.NotCacheable
-		},
-	})
+	metrics := p.metrics()
 	p.public, err = server.New(server.Config{Issuer: c.Issuer, Endpoints: endpoints, Hosts: c.Hosts, TrustedProxies: c.TrustedProxies, Log: c.log, Metrics: metrics})
 	if err != nil {
 		return nil, err
@@ -89,6 +79,21 @@ func wire(ctx context.Context, c Config) (p *parts, err error) {
 	}
 	p.admin, err = server.NewAdmin(admin)
 	return p, err
+}
+
+// metrics counts for /metrics; the figures of other rooms are read when somebody asks.
+func (p *parts) metrics() *server.Metrics {
+	return server.NewMetrics(server.MetricsConfig{
+		Commits:  func() float64 { return float64(p.store.Stats().Commits) },
+		Groups:   func() float64 { return float64(p.store.Stats().Groups) },
+		Revision: func() string { return p.engine.Status().Revision },
+		Flips:    p.flips,
+		Shadow:   p.shadowCounts(),
+		Cache: func() (hits, misses, notCacheable uint64) {
+			s := p.engine.CacheStats()
+			return s.Hits, s.Misses, s.NotCacheable
+		},
+	})
 }
 
 // policyError tells policies that do not load, which the operator must cure, from a storage that fails meanwhile.
