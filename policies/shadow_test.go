@@ -289,9 +289,11 @@ func TestFlipsAreWrittenOnceAMinute(t *testing.T) {
 		want("after it", map[string][]int{"a": {1, 5}, "b": {1}})
 		time.Sleep(5 * time.Minute)
 		want("and no more", map[string][]int{"a": {1, 5}, "b": {1}})
+		s.rows.mu.Lock()
 		if len(s.rows.rows) != 0 {
 			t.Errorf("%d rows are remembered for nothing", len(s.rows.rows))
 		}
+		s.rows.mu.Unlock()
 		for i := range 3 * maxFlipRows {
 			s.rows.add(ShadowFlip{Tool: fmt.Sprint("many", i)})
 		}

@@ -62,6 +62,11 @@ func (s policyStatus) public() policyStatus {
 		s.Origin = "by hand"
 	}
 	s.Error = ""
+	if s.Shadow != nil {
+		shadow := *s.Shadow
+		shadow.Error = ""
+		s.Shadow = &shadow
+	}
 	return s
 }
 
