@@ -109,6 +109,9 @@ func guideAnswer(e *Engine, verb string, c guideCase) string {
 	case "call":
 		d, _ := e.Decide(ctx, c.evaluation())
 		return callAnswer(d)
+	case "record":
+		d, _ := e.Decide(ctx, c.evaluation())
+		return map[bool]string{true: "tells of alice", false: "keeps alice back"}[strings.Contains(string(d.Record.Document), `"alice"`)]
 	case "access":
 		d, _ := e.Decide(ctx, oauth.Evaluation{
 			ID: "dec_1", Caller: guideBank(), Claimed: oauth.AuthZENSubject{Type: "user", ID: "alice"}, Action: oauth.AuthZENAction{Name: c.Action},

@@ -21,7 +21,7 @@ import (
 //	<!-- test
 //	with tools/limit.rego config.yaml                 files of other blocks that lie beside it
 //	no defaults                                       leave the shipped defaults out
-//	call {"tool": "transfer", "arguments": {}} => ANSWER     so do grant, client and access; see guideCase and guideAnswer
+//	call {"tool": "transfer", "arguments": {}} => ANSWER     so do grant, client, access and record; see guideCase and guideAnswer
 //	refused TEXT                                      the folder is not loaded, and one of its problems holds this text
 //	warned TEXT                                       policy check warns of it; a warning that is not named here is a failure
 //	tests 3                                           so many tests pass
@@ -139,7 +139,7 @@ func readExpectations(b guideBlock, known map[string]string) (r blockRun, proble
 			r.warned = append(r.warned, rest)
 		case "tests":
 			r.tests, _ = strconv.Atoi(rest)
-		case "call", "grant", "client", "access":
+		case "call", "grant", "client", "access", "record":
 			r.cases = append(r.cases, line)
 		default:
 			return r, "nobody knows the expectation " + line
@@ -164,7 +164,7 @@ func runBlock(t *testing.T, b guideBlock, known map[string]string, fail func(str
 	}
 	sameProblems("problem", report.Problems, r.refused, fail)
 	sameProblems("warning", report.Warnings, r.warned, fail)
-	e, err := New(context.Background(), Config{Dir: dir, Defaults: r.defaults, Catalogue: catalogue, Log: silent(), Deadline: 2 * time.Second})
+	e, err := New(context.Background(), Config{Dir: dir, Defaults: r.defaults, Catalogue: catalogue, Log: silent(), Deadline: 2 * time.Second, Record: RecordMasked, RecordKey: recordKey()})
 	if (err != nil) != (len(r.refused) > 0) {
 		fail("the server loads it: %v", err)
 	}
@@ -252,6 +252,7 @@ func TestTheGuideTestCanFail(t *testing.T) {
 		"it is not loaded":             {block(comment(call), "alow if true"), "would be ignored"},
 		"another problem":              {block(comment("refused undefined"), "alow if true"), "no problem says"},
 		"no test":                      {block(comment("tests 1"), denies), "0 tests passed"},
+		"the record tells":             {block(comment(`record {"tool": "pay"} => keeps alice back`), denies), "got tells of alice"},
 		"no package":                   {"```rego\nallow if true\n```\n", "no package"},
 		"the rules changed":            {block(comment(call), strings.Replace(denies, "pay", "transfer", 1)), "got allow"},
 	} {
