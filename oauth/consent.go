@@ -48,7 +48,7 @@ func (v *legView) propose(ctx context.Context) (Step, *proposal, []Change, error
 // page is the consent page.
 func (v *legView) page(p *proposal) ConsentStep {
 	r := p.request.resource
-	step := ConsentStep{FormToken: v.consentToken(), LoginToken: v.i.FormToken, User: v.user.Name, Client: ViewOf(v.client), Resource: ResourceView{ID: r.ID, Name: r.Name},
+	step := ConsentStep{FormToken: v.consentToken(p.granted.Refresh), LoginToken: v.i.FormToken, User: v.user.Name, Client: ViewOf(v.client), Resource: ResourceView{ID: r.ID, Name: r.Name},
 		Offline: p.granted.Refresh, OfflineFor: v.e.cfg.RefreshAbsolute, AccessFor: p.granted.TTL, RedirectHost: v.target.Host(),
 		Loopback: v.target.Loopback(), PrivateScheme: v.target.PrivateUse()}
 	for _, name := range p.granted.Scopes {
@@ -93,13 +93,15 @@ func (v *legView) answer(ctx context.Context, a Answer) (Step, []Change, error) 
 	if v.session == nil {
 		return v.login(""), nil, nil
 	}
-	if err := sameForm(a.FormToken, v.consentToken()); err != nil {
+	offline, err := v.offlineShown(a.FormToken)
+	if err != nil {
 		return nil, nil, err
 	}
 	step, p, costs, err := v.propose(ctx)
 	if err != nil || p == nil {
 		return step, costs, err
 	}
+	p.granted.Refresh = p.granted.Refresh && offline // policies may have changed since the page was shown
 	ev := v.event(ctx, p.request)
 	ev.noteTried(p.granted.Decision.Tried)
 	ev.DecisionID, ev.Rules, ev.Revision = p.granted.Decision.ID, p.granted.Decision.Rules, p.granted.Decision.Revision

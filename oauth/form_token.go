@@ -31,7 +31,19 @@ func sameForm(token, want string) error {
 }
 
 // consentToken belongs to the interaction and to the session whose person the page names: another person who logs in
-// meanwhile, in another tab, does not answer it.
-func (v *legView) consentToken() string {
-	return formTokens{[]byte(v.i.FormToken)}.make("consent", string(v.session.Hash))
+// meanwhile, in another tab, does not answer it. It also says whether the page offered to stay connected.
+func (v *legView) consentToken(offline bool) string {
+	purpose := "consent"
+	if offline {
+		purpose = "consent to stay connected"
+	}
+	return formTokens{[]byte(v.i.FormToken)}.make(purpose, string(v.session.Hash))
+}
+
+// offlineShown tells whether the page that a consent form comes from offered to stay connected; a token of no such page is an error.
+func (v *legView) offlineShown(token string) (bool, error) {
+	if sameForm(token, v.consentToken(true)) == nil {
+		return true, nil
+	}
+	return false, sameForm(token, v.consentToken(false))
 }

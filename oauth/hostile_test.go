@@ -248,3 +248,37 @@ func TestAClientThatChangesMeanwhileStartsAgain(t *testing.T) {
 	_, err = w.auth.Answer(w.ctx, id, b, oauth.Answer{FormToken: form, Allow: true, Scopes: []string{"tools:weather.read"}})
 	refused(t, err, "interaction_expired", "client_changed")
 }
+
+// A page that said "access ends in ten minutes" was no consent to stay connected for months, whatever the policy says by the time of the click.
+func TestConsentToRefreshIsTheOneThatWasShown(t *testing.T) {
+	dir := t.TempDir()
+	w := newWorld(t, dir)
+	rule := filepath.Join(dir, "scopes", "norefresh.rego")
+	policy := func(refreshes bool) {
+		t.Helper()
+		if refreshes {
+			must(t, os.RemoveAll(filepath.Dir(rule)))
+		} else {
+			must(t, os.MkdirAll(filepath.Dir(rule), 0o700))
+			must(t, os.WriteFile(rule, []byte("package policy.scopes.norefresh\n\nrefresh := false\n"), 0o600))
+		}
+		_, err := w.engine.Reload(w.ctx, w.catalogue.Resources())
+		must(t, err)
+	}
+	for _, tt := range []struct{ shown, then, want bool }{{true, true, true}, {true, false, false}, {false, true, false}, {false, false, false}} {
+		policy(tt.shown)
+		id, b := w.loggedIn("alice", authorizeParams())
+		step, err := w.auth.Resume(w.ctx, id, b)
+		must(t, err)
+		page := step.(oauth.ConsentStep)
+		policy(tt.then)
+		answered, err := w.auth.Answer(w.ctx, id, b, oauth.Answer{FormToken: page.FormToken, Allow: true, Scopes: []string{"tools:weather.read"}})
+		must(t, err)
+		policy(true) // whatever holds at the token endpoint
+		out, err := w.exchange(w.redirected(answered).Get("code"))
+		must(t, err)
+		if got := out.RefreshToken != ""; page.Offline != tt.shown || got != tt.want {
+			t.Errorf("shown %v, then %v: a refresh token %v, want %v", page.Offline, tt.then, got, tt.want)
+		}
+	}
+}
