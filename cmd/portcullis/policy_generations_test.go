@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // denyTool is a policy folder that denies one tool, with a test of its own.
@@ -134,5 +135,33 @@ func TestReadyzTellsThePoliciesInForce(t *testing.T) {
 	if err := json.Unmarshal(text, &ready); err != nil || ready.Status != "ok" || ready.Policies.Revision != statusOf(t, file, "status").Revision || ready.Policies.Instance != "main" ||
 		ready.Policies.Origin != "folder" {
 		t.Errorf("%v: %s", err, text)
+	}
+}
+
+// Everybody on this machine may ask /readyz: it says that the folder is refused, and not what is written in it.
+func TestReadyzShowsNoLineOfThePolicies(t *testing.T) {
+	folder := denyTool(t, t.TempDir(), "never")
+	file := site(t, "policies: "+folder+"\n")
+	s := serve(t, file)
+	const secret = "s3cr3t-of-the-author"
+	write(t, filepath.Join(folder, "tools", "typo.rego"), "package policy.tools.typo\n\ndenny contains \""+secret+"\"\n", 0o600)
+	begin := time.Now()
+	for !statusOf(t, file, "status").Stale {
+		if time.Since(begin) > 20*time.Second {
+			t.Fatal("the folder was not read again")
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if told := statusOf(t, file, "status"); !strings.Contains(told.Error, secret) {
+		t.Fatalf("the operator is not shown the line: %+v", told)
+	}
+	response, err := http.Get("http://" + s.admin + "/readyz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != 200 || !strings.Contains(string(text), `"stale":true`) || strings.Contains(string(text), secret) {
+		t.Errorf("%v, %d: %s", err, response.StatusCode, text)
 	}
 }
