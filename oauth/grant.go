@@ -79,6 +79,7 @@ type RefreshState struct {
 type CodeState struct {
 	Code  *Code
 	Grant *Grant
+	Ended bool // the family that its redemption made has ended; false without a redemption
 }
 
 // TokenState is what the decision and introspection paths must know of a token, read in one query.

@@ -89,10 +89,13 @@ func (g AuthorizationCode) wrongVerifier(ctx context.Context, s *CodeState) *Err
 
 // replayed ends the family that the first redemption made (RFC 6749 §4.1.2, OAuth 2.1 §7.5.2).
 func (g AuthorizationCode) replayed(ctx context.Context, s *CodeState) *Error {
+	e := InvalidGrant.Errorf("the code was redeemed before; every token that came from it has been revoked").For("code_replayed")
+	if s.Ended { // nothing is left to end, and one code would be enough to fill the audit
+		return e
+	}
 	ev := codeEvent(ctx, s)
 	ev.Type, ev.Outcome, ev.Reason, ev.FamilyID = EventCodeReplayed, OutcomeDenied, "code_replayed", s.Code.FamilyID
-	return InvalidGrant.Errorf("the code was redeemed before; every token that came from it has been revoked").For("code_replayed").
-		Costing(EndFamily{ID: s.Code.FamilyID, Reason: "code_replayed", At: ev.Time}, ev)
+	return e.Costing(EndFamily{ID: s.Code.FamilyID, Reason: "code_replayed", At: ev.Time}, ev)
 }
 
 func codeEvent(ctx context.Context, s *CodeState) Event {

@@ -282,3 +282,40 @@ func TestConsentToRefreshIsTheOneThatWasShown(t *testing.T) {
 		}
 	}
 }
+
+// What has ended ends no second time: or one token or one code would be enough to fill the audit and to keep its writer busy.
+func TestWhatHasEndedCostsNothingAgain(t *testing.T) {
+	w := newWorld(t, "")
+	rows := func(kind string) (n int) {
+		all, err := w.store.Audit().Tail(w.ctx, 1000)
+		must(t, err)
+		for _, r := range all {
+			if r.Event.Type == kind {
+				n++
+			}
+		}
+		return n
+	}
+	code := w.consented("alice", authorizeParams()).Get("code")
+	out, err := w.exchange(code)
+	must(t, err)
+	for range 3 {
+		must(t, w.revoke.Revoke(w.ctx, oauth.DirectRequest{Form: url.Values{"client_id": {publicID}, "token": {out.AccessToken}}}))
+	}
+	if n := rows(oauth.EventTokenRevoked); n != 1 || w.active(out.AccessToken) {
+		t.Errorf("one token was revoked %d times", n)
+	}
+	commits := w.store.Stats().Commits
+	for range 3 {
+		_, err := w.exchange(code)
+		refused(t, err, "invalid_grant", "code_replayed")
+	}
+	if n, more := rows(oauth.EventCodeReplayed), w.store.Stats().Commits-commits; n != 1 || more != 1 {
+		t.Errorf("%d rows and %d commits for one code that was replayed", n, more)
+	}
+	must(t, w.revoke.Revoke(w.ctx, oauth.DirectRequest{Form: url.Values{"client_id": {publicID}, "token": {out.AccessToken}}}))
+	must(t, w.revoke.Revoke(w.ctx, oauth.DirectRequest{Form: url.Values{"client_id": {publicID}, "token": {out.RefreshToken}}}))
+	if n := rows(oauth.EventTokenRevoked); n != 1 {
+		t.Errorf("tokens of an ended family were revoked: %d rows", n)
+	}
+}

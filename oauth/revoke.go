@@ -11,6 +11,7 @@ type RevocationConfig struct {
 	Clients   ClientResolver
 	Auth      *ClientAuthenticator
 	Refreshes RefreshReader
+	States    TokenStateReader
 	Issuer    *Issuer
 	Ledger    Ledger
 }
@@ -22,7 +23,7 @@ type RevocationEndpoint struct{ cfg RevocationConfig }
 func NewRevocation(cfg RevocationConfig) *RevocationEndpoint { return &RevocationEndpoint{cfg} }
 
 // Revoke ends the token that the form names: a refresh token with its family, an access token by its jti. An unknown
-// token and one of another client are no errors and change nothing (RFC 7009 §2.2). The answer waits for the disk.
+// token, one of another client and one that is dead already are no errors and change nothing (RFC 7009 §2.2). The answer waits for the disk.
 func (e *RevocationEndpoint) Revoke(ctx context.Context, r DirectRequest) error {
 	if err := checkOnce(r.Form); err != nil {
 		return err
@@ -48,6 +49,10 @@ func (e *RevocationEndpoint) changes(ctx context.Context, client *Client, token 
 	if claims, err := e.cfg.Issuer.verify(token); err == nil {
 		if claims.ClientID != client.ID {
 			return nil, nil
+		}
+		state, err := e.cfg.States.TokenState(ctx, claims.ID, claims.GrantID, claims.FamilyID, claims.Subject)
+		if err != nil || !state.alive(claims) { // or one token would be enough to fill the audit
+			return nil, err
 		}
 		ev.SubjectID, ev.ResourceID, ev.GrantID, ev.FamilyID, ev.JTI = claims.Subject, claims.Audience, claims.GrantID, claims.FamilyID, claims.ID
 		return []Change{RevokeToken{JTI: claims.ID, ExpiresAt: claims.expires().Add(time.Second)}, ev}, nil

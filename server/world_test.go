@@ -100,7 +100,7 @@ func wire(t testing.TB, store *storage.Store, key []byte, issuerID string, resou
 		Login:         login,
 		Account:       oauth.NewAccount(oauth.AccountConfig{Login: login, Users: store, Sessions: store, Grants: store, Clients: store, Resources: catalogue, Ledger: store}),
 		Token:         token,
-		Revocation:    oauth.NewRevocation(oauth.RevocationConfig{Clients: clients, Auth: auth, Refreshes: store, Issuer: issuer, Ledger: store}),
+		Revocation:    oauth.NewRevocation(oauth.RevocationConfig{Clients: clients, Auth: auth, Refreshes: store, States: store, Issuer: issuer, Ledger: store}),
 		Introspection: oauth.NewIntrospection(oauth.IntrospectionConfig{Resources: catalogue, Auth: auth, Tokens: tokens}),
 		Decision:      oauth.NewDecider(oauth.DeciderConfig{Issuer: issuerID, Catalogue: catalogue, Auth: auth, Tokens: tokens, Clients: clients, Policy: engine, Tools: engine, Scopes: engine, Ledger: store, ServerKey: key}),
 	}

@@ -26,18 +26,19 @@ func countCodeFailure(t *tx, hash []byte) error {
 	return t.run(`UPDATE codes SET failures = failures + 1 WHERE hash = $1 AND spent_at = 0`, hash)
 }
 
-// Code reads a code, spent or not, and its grant.
+// Code reads a code, spent or not, its grant, and whether what it made has ended.
 func (r *Reader) Code(ctx context.Context, hash []byte) (*oauth.CodeState, error) {
 	return find(ctx, r, scanCode, `SELECT c.hash, c.grant_id, c.redirect_uri, c.challenge, c.scopes, c.offline, c.auth_time, c.acr, c.amr,
-			c.expires_at, c.failures, c.spent_at, c.family_id, `+grantColumns+`
-		FROM codes c JOIN grants g ON g.id = c.grant_id WHERE c.hash = $1`, hash)
+			c.expires_at, c.failures, c.spent_at, c.family_id, coalesce(f.ended_at, 0) > 0, `+grantColumns+`
+		FROM codes c JOIN grants g ON g.id = c.grant_id LEFT JOIN families f ON f.id = c.family_id WHERE c.hash = $1`, hash)
 }
 
 func scanCode(r row) (oauth.CodeState, error) {
 	var c oauth.Code
 	var g oauth.Grant
+	var ended bool
 	into := []any{&c.Hash, &c.GrantID, &c.RedirectURI, &c.Challenge, scopesColumn(&c.Scopes), flagColumn{&c.Offline}, timeColumn{&c.AuthTime},
-		&c.ACR, wordsColumn{&c.AMR}, timeColumn{&c.ExpiresAt}, &c.Failures, timeColumn{&c.SpentAt}, &c.FamilyID}
+		&c.ACR, wordsColumn{&c.AMR}, timeColumn{&c.ExpiresAt}, &c.Failures, timeColumn{&c.SpentAt}, &c.FamilyID, flagColumn{&ended}}
 	err := r.Scan(append(into, grantInto(&g)...)...)
-	return oauth.CodeState{Code: &c, Grant: &g}, err
+	return oauth.CodeState{Code: &c, Grant: &g, Ended: ended}, err
 }

@@ -131,7 +131,7 @@ func (p *parts) endpoints(key []byte) (e oauth.Endpoints, err error) {
 		return e, err
 	}
 	e.Registration = p.registration(e.Token.GrantTypes())
-	e.Revocation = oauth.NewRevocation(oauth.RevocationConfig{Clients: clients, Auth: authenticator, Refreshes: store, Issuer: issuer, Ledger: store})
+	e.Revocation = oauth.NewRevocation(oauth.RevocationConfig{Clients: clients, Auth: authenticator, Refreshes: store, States: store, Issuer: issuer, Ledger: store})
 	e.Introspection = oauth.NewIntrospection(oauth.IntrospectionConfig{Resources: p.catalogue, Auth: authenticator, Tokens: tokens})
 	e.Decision = oauth.NewDecider(oauth.DeciderConfig{Issuer: c.Issuer, Catalogue: p.catalogue, Auth: authenticator, Tokens: tokens, Clients: clients,
 		Policy: p.policy(), Tools: p.engine, Scopes: p.policy(), Ledger: store, ServerKey: key})
