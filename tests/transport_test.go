@@ -123,7 +123,7 @@ func TestSilentConnectionsTakeNothingFromTheServer(t *testing.T) {
 	s.run()
 	b := s.browser(t)
 	access := b.tokens(ask()).text("access_token")
-	s.besiege(t, 600)
+	besiege(t, s.issuer, 600)
 	for i := range 20 {
 		b.decide(access, "calendar_list", fmt.Sprintf(`{"day":"%d"}`, i)).wantDecision(true, "allowed")
 	}
@@ -138,8 +138,8 @@ func TestSilentConnectionsTakeNothingFromTheServer(t *testing.T) {
 	}
 }
 
-// besiege keeps n connections open on which half a request was sent: who is cut off comes again.
-func (s *server) besiege(t *testing.T, n int) {
+// besiege keeps n connections to an address open on which half a request was sent: who is cut off comes again.
+func besiege(t *testing.T, address string, n int) {
 	done := make(chan struct{})
 	var wait sync.WaitGroup
 	t.Cleanup(func() { close(done); wait.Wait() })
@@ -150,7 +150,7 @@ func (s *server) besiege(t *testing.T, n int) {
 			begun := sync.OnceFunc(first.Done)
 			defer begun()
 			for {
-				conn, err := net.Dial("tcp", strings.TrimPrefix(s.issuer, "http://"))
+				conn, err := net.Dial("tcp", strings.TrimPrefix(address, "http://"))
 				if err == nil {
 					io.WriteString(conn, "POST /token HTTP/1.1\r\nHost: x\r\n")
 					begun()

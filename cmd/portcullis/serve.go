@@ -100,6 +100,10 @@ type listeners struct {
 	public, admin, socket net.Listener
 }
 
+// adminConnections are enough for all who watch a server, and leave the file handles to those whom it serves: on loopback every program
+// of the machine may connect.
+const adminConnections = 16
+
 // listen opens all sockets, or none.
 func listen(c *Config) (l listeners, err error) {
 	defer func() {
@@ -114,6 +118,7 @@ func listen(c *Config) (l listeners, err error) {
 	if l.admin, err = net.Listen("tcp", c.AdminListen); err != nil {
 		return l, badConfig("admin_listen: %w", err)
 	}
+	l.admin = server.LimitConnections(l.admin, adminConnections)
 	l.socket, err = listenSocket(string(c.AdminSocket))
 	return l, err
 }
