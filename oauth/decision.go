@@ -114,6 +114,12 @@ func (d *Decider) Evaluate(ctx context.Context, authorization string, r Evaluati
 	return &c.out, nil
 }
 
+// KnowsCaller says whether Evaluate would answer the Authorization header at all, for who wants to know before there is a request.
+func (d *Decider) KnowsCaller(ctx context.Context, authorization string) error {
+	_, err := d.cfg.Auth.AuthenticateResource(ctx, d.cfg.Catalogue, authorization)
+	return err
+}
+
 func (d *Decider) live(ctx context.Context, token string, given bool, caller *Resource) (*liveToken, error) {
 	if !given {
 		return nil, nil

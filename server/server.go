@@ -141,7 +141,7 @@ func (f *face) routes(r *gin.Engine) {
 		r.POST(base+oauth.PathIntrospect, form(f, challengeResource, e.Introspection.Introspect))
 	}
 	if e.Decision != nil {
-		r.POST(base+oauth.PathEvaluation, body(f, evaluationBody, f.evaluate))
+		r.POST(base+oauth.PathEvaluation, f.callerFirst, body(f, evaluationBody, f.evaluate))
 	}
 	f.pageRoutes(r)
 }

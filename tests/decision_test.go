@@ -196,6 +196,22 @@ func TestEvaluationsOfStrangers(t *testing.T) {
 			}
 		})
 	}
+	t.Run("R16 nothing is decoded for a stranger", func(t *testing.T) {
+		wide := strings.Replace(good, `"context":{`, `"context":{"a":[`+strings.Repeat(`{},`, 80<<10)+`{}],`, 1) // 240 KiB, several MiB once decoded
+		before := s.allocated()
+		for range 20 {
+			a := s.program(t).raw("/access/v1/evaluation", wide, "Content-Type", "application/json", "Authorization", basic(officeKey, "x"))
+			if a.status != 401 && a.status != 429 {
+				t.Fatalf("%d %s", a.status, a.body)
+			}
+		}
+		if each := (s.allocated() - before) / 20; each > 1<<20 {
+			t.Errorf("each refusal allocates %d KiB", each>>10)
+		}
+		if a := s.program(t).raw("/access/v1/evaluation", `{`, "Content-Type", "application/json"); a.status != 401 && a.status != 429 {
+			t.Errorf("a stranger's faulty text was read: %d %s", a.status, a.body)
+		}
+	})
 	t.Run("another content type", func(t *testing.T) {
 		a := s.program(t).raw("/access/v1/evaluation", good, "Content-Type", "text/plain", "Authorization", basic(officeKey, officeSecret))
 		if a.status != 400 || a.json("decision") != nil {
