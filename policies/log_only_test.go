@@ -45,28 +45,25 @@ func TestLogOnlyTellsOfBothWays(t *testing.T) {
 		"no change":   {deny, "package policy.tools.open\n", "not_allowed", false, false, nil},
 		"no change 2": {allow, open, "allow", false, true, nil},
 	} {
-		for _, amount := range []int{1, 10, 10} { // the third is remembered
-			e := engineFrom(t, Config{Dir: dirWith(t, map[string]string{"trial.rego": tc.trial, "open.rego": tc.other}), Catalogue: []*oauth.Resource{demoResource()}})
-			v := call("transfer", map[string]any{"amount": number(amount)}, "tools:payments.transfer")
-			for range 2 {
-				d := decide(t, e, v)
-				if word(d) != tc.want {
-					t.Errorf("%s: %q", name, word(d))
-				}
-				if slices.ContainsFunc(d.Rules, func(rule string) bool { return strings.HasPrefix(rule, "trial.") }) {
-					t.Errorf("%s: %q took part", name, d.Rules)
-				}
-				var want []oauth.Tried
-				if tc.flips && amount > 5 {
-					want = []oauth.Tried{{Package: "policy.tools.trial", Flips: true, Allow: tc.wouldAllow, Rules: tc.rules}}
-				}
-				if !reflect.DeepEqual(d.Tried, want) {
-					t.Errorf("%s, amount %d: %+v, want %+v", name, amount, d.Tried, want)
-				}
+		e := engineFrom(t, Config{Dir: dirWith(t, map[string]string{"trial.rego": tc.trial, "open.rego": tc.other}), Catalogue: []*oauth.Resource{demoResource()}})
+		for _, amount := range []int{1, 10, 1, 10} { // the last two are remembered
+			d := decide(t, e, call("transfer", map[string]any{"amount": number(amount)}, "tools:payments.transfer"))
+			if word(d) != tc.want {
+				t.Errorf("%s: %q", name, word(d))
 			}
-			if hits := e.CacheStats().Hits; hits != 1 {
-				t.Errorf("%s: %d answers were remembered", name, hits)
+			if slices.ContainsFunc(d.Rules, func(rule string) bool { return strings.HasPrefix(rule, "trial.") }) {
+				t.Errorf("%s: %q took part", name, d.Rules)
 			}
+			var want []oauth.Tried
+			if tc.flips && amount > 5 {
+				want = []oauth.Tried{{Package: "policy.tools.trial", Flips: true, Allow: tc.wouldAllow, Rules: tc.rules}}
+			}
+			if !reflect.DeepEqual(d.Tried, want) {
+				t.Errorf("%s, amount %d: %+v, want %+v", name, amount, d.Tried, want)
+			}
+		}
+		if hits := e.CacheStats().Hits; hits != 2 {
+			t.Errorf("%s: %d answers were remembered", name, hits)
 		}
 	}
 }
@@ -251,6 +248,16 @@ func TestModesAreHeldToWhatThereIs(t *testing.T) {
 		}
 	}
 	engineWith(t, map[string]string{"a.rego": inMode("enforce", "package policy.tools.a\n\nallow if input.tool.name == \"b\"\n"), "b.rego": "package policy.tools.b\n\nallow if data.policy.tools.a.allow\n"})
+}
+
+// TestCheckNotesWhatIsOnTrial.
+func TestCheckNotesWhatIsOnTrial(t *testing.T) {
+	report, err := Check(dirWith(t, map[string]string{"a.rego": inMode(modeLogOnly, "package policy.tools.a\n\nallow if input.tool.name == \"b\"\n")}), CheckOptions{})
+	if err != nil || len(report.Problems) > 0 || !slices.ContainsFunc(report.Notes, func(p Problem) bool {
+		return p.File == "a.rego" && strings.Contains(p.Message, "package policy.tools.a is log_only")
+	}) {
+		t.Errorf("%+v %v", report, err)
+	}
 }
 
 // TestDefaultsCanBeLogOnly: an author's default in mode log_only takes the place of the shipped one, and then nothing is allowed by default.

@@ -281,9 +281,25 @@ func (s *Shadow) evaluateQueue(ctx context.Context) {
 	for ctx.Err() == nil {
 		select {
 		case j := <-s.jobs:
+			begin := time.Now()
 			s.evaluate(ctx, j)
+			s.rest(ctx, time.Since(begin))
 		case <-ctx.Done():
 		}
+	}
+}
+
+// shadowRest is how many times as long as a slow evaluation the worker rests after it.
+const shadowRest = 9
+
+// rest leaves the cores to answers after an evaluation that came near the deadline: a candidate that never ends would keep one of them busy.
+func (s *Shadow) rest(ctx context.Context, took time.Duration) {
+	if took < cmp.Or(s.config.Deadline, DefaultDeadline)/2 {
+		return
+	}
+	select {
+	case <-time.After(shadowRest * took):
+	case <-ctx.Done():
 	}
 }
 

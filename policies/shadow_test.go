@@ -327,3 +327,21 @@ func TestRowsThatCannotBeWrittenStopNothing(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// TestASlowShadowRests: after a quick evaluation the next one begins at once, after a slow one most of the time belongs to answers.
+func TestASlowShadowRests(t *testing.T) {
+	for took, want := range map[time.Duration]uint64{20 * time.Millisecond: 50, 100 * time.Millisecond: 1, 50 * time.Millisecond: 2} {
+		synctest.Test(t, func(t *testing.T) {
+			s := NewShadow(ShadowConfig{Config: Config{Log: silent(), Deadline: 100 * time.Millisecond}, Dir: t.TempDir() + "/none"})
+			for range shadowQueue {
+				s.jobs <- shadowJob{ask: func(*Engine) sight { time.Sleep(took); return sight{} }}
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second-time.Millisecond)
+			defer cancel()
+			s.evaluateQueue(ctx)
+			if n := s.evaluated.Load(); n != want && n != want-1 { // the last one may be stopped by the end
+				t.Errorf("%d evaluations of %s in a second, want %d", n, took, want)
+			}
+		})
+	}
+}
