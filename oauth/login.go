@@ -30,12 +30,12 @@ type LoginEndpoint struct {
 	cfg       LoginConfig
 	passwords *passwords
 	forms     formTokens
-	turns     turns
+	turns     *turns
 }
 
 // NewLogin builds the endpoint.
 func NewLogin(cfg LoginConfig) *LoginEndpoint {
-	return &LoginEndpoint{cfg: cfg, passwords: newPasswords(), forms: formTokens{jose.Derive(cfg.ServerKey, "form tokens")}, turns: turns{names: map[string]*turn{}}}
+	return &LoginEndpoint{cfg: cfg, passwords: newPasswords(), forms: formTokens{jose.Derive(cfg.ServerKey, "form tokens")}, turns: newTurns(maxWaiting)}
 }
 
 // LoginForm is what the login form posts. Without InteractionID the login is for the account page.

@@ -1,9 +1,6 @@
 package oauth
 
-import (
-	"sync"
-	"time"
-)
+import "time"
 
 // failureKeys are the two counters of a login: the person at one place, and the person anywhere. They are hashed, or a
 // password typed into the wrong field would be kept.
@@ -24,41 +21,5 @@ func loginDelay(failures, counter int) time.Duration {
 	return min(time.Second<<min(failures-free-1, 20), longest)
 }
 
-// turns lets one login per name run at a time, or parallel guesses would all read the counter before any writes it.
-type turns struct {
-	mu    sync.Mutex
-	names map[string]*turn
-}
-
-type turn struct {
-	running sync.Mutex
-	callers int
-}
-
 // maxWaiting logins of one name may wait for their turn.
 const maxWaiting = 8
-
-// take waits for the name's turn; false when too many wait already.
-func (t *turns) take(name string) (done func(), ok bool) {
-	t.mu.Lock()
-	x := t.names[name]
-	if x == nil {
-		x = &turn{}
-		t.names[name] = x
-	}
-	if x.callers > maxWaiting {
-		t.mu.Unlock()
-		return nil, false
-	}
-	x.callers++
-	t.mu.Unlock()
-	x.running.Lock()
-	return func() {
-		x.running.Unlock()
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if x.callers--; x.callers == 0 {
-			delete(t.names, name)
-		}
-	}, true
-}
