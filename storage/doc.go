@@ -8,7 +8,8 @@
 // audit chain), checks that the server key belongs to the database and that the file can be written, applies the numbered migrations and compares the
 // clock with the last audit row. What it refuses it names with one of the Err values, and it never replaces a database
 // that it cannot read. quick_check takes a second for each 700 MB, so a file above Config.CheckAtOnce that was closed in order is looked
-// through by CheckPages while it serves. After a crash Open always looks first. A new database is made completely under another name and then renamed, so a crash leaves none or a whole one.
+// through by CheckPages while it serves. A byte that changes within a key and leaves its page in order is
+// not seen: only PRAGMA integrity_check compares indexes with their tables. After a crash Open always looks first. A new database is made completely under another name and then renamed, so a crash leaves none or a whole one.
 //
 // # Writing
 //
