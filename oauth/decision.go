@@ -23,6 +23,7 @@ type DeciderConfig struct {
 	Policy    AccessPolicy
 	Tools     ToolLister  // nil: allowed decisions on tools/list name no tools
 	Scopes    ScopePolicy // for the probe
+	Usage     UsageReader // nil: policies that ask how often a tool was called get no answer, and deny
 	Ledger    Ledger
 	ServerKey []byte // digests of arguments are keyed with it
 }
@@ -32,11 +33,13 @@ type Decider struct {
 	cfg    DeciderConfig
 	gate   scopeGate
 	digest []byte
+	turns  *turns // of calls that are counted
 }
 
 // NewDecider builds the decision point.
 func NewDecider(cfg DeciderConfig) *Decider {
-	return &Decider{cfg: cfg, gate: scopeGate{policy: cfg.Scopes, resources: cfg.Catalogue}, digest: jose.Derive(cfg.ServerKey, "argument digests")}
+	return &Decider{cfg: cfg, gate: scopeGate{policy: cfg.Scopes, resources: cfg.Catalogue}, digest: jose.Derive(cfg.ServerKey, "argument digests"),
+		turns: newTurns(maxCounting)}
 }
 
 // EvaluationRequest is an AuthZEN Authorization API 1.0 access evaluation request. With context.access_token the subject
@@ -83,7 +86,9 @@ type call struct {
 	claims *accessClaims
 	out    EvaluationResponse
 	event  Event
-	kept   []Change // records of the policy decisions on the way
+	kept   []Change // records of the policy decisions on the way, and the counted use
+	place  *place
+	uses   *uses // nil without a token
 }
 
 // Evaluate decides one call for the resource that authenticates with the Authorization header. An error is a bad
@@ -97,21 +102,27 @@ func (d *Decider) Evaluate(ctx context.Context, authorization string, r Evaluati
 	if err != nil {
 		return nil, err
 	}
-	c := d.begin(ctx, caller, r)
-	switch live, err := d.live(ctx, token, tokenGiven, caller); {
-	case err != nil:
+	live, err := d.live(ctx, token, tokenGiven, caller)
+	if err != nil {
 		return nil, err
-	case tokenGiven && live == nil:
-		c.denyWith("invalid_token", "The access token is expired, revoked or not for this server.", c.tokenChallenge())
-	default:
-		if err := c.evaluate(ctx, live); err != nil {
-			return nil, err
+	}
+	place := &place{}
+	defer place.leave()
+	var c *call
+	answer, err := settle(ctx, d.cfg.Ledger, func() (*EvaluationResponse, []Change, error) {
+		c = d.begin(ctx, caller, r)
+		c.place = place
+		if tokenGiven && live == nil {
+			c.denyWith("invalid_token", "The access token is expired, revoked or not for this server.", c.tokenChallenge())
+		} else if err := c.evaluate(ctx, live); err != nil {
+			return nil, nil, err
 		}
+		return &c.out, append(c.kept, c.event), nil
+	})
+	if errors.Is(err, ErrConflict) {
+		return c.overtaken(ctx)
 	}
-	if err := d.cfg.Ledger.Commit(ctx, append(c.kept, c.event)...); err != nil {
-		return nil, err
-	}
-	return &c.out, nil
+	return answer, err
 }
 
 // KnowsCaller says whether Evaluate would answer the Authorization header at all, for who wants to know before there is a request.
@@ -185,12 +196,23 @@ func (c *call) evaluate(ctx context.Context, live *liveToken) error {
 		if !c.lookUpTool() {
 			return nil
 		}
+		if err := c.countUses(); err != nil {
+			return err
+		}
 	}
 	decision, err := c.d.cfg.Policy.Decide(ctx, c.e)
+	if c.uses != nil && c.uses.failed() != nil {
+		return c.uses.failed()
+	}
 	if err != nil {
 		decision = Decision{Reasons: []Reason{{Code: "policy_error", Message: "The policy could not decide.", Policy: err.Error()}}, Rules: decision.Rules, Revision: decision.Revision}
 	}
 	c.settleDecision(ctx, decision)
+	if c.out.Decision && decision.CountUse && c.uses != nil {
+		c.kept = append(c.kept, c.uses.counted())
+	} else {
+		c.place.leave() // what is not counted changes no count
+	}
 	c.listTools(ctx)
 	return nil
 }

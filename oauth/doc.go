@@ -31,7 +31,7 @@
 //	leg.go                               one leg of an interaction: what it needs next, errors by redirect    RFC 6749 §4.1.2.1, RFC 9207
 //	consent.go                           proposal, consent page, grant and code      RFC 6749 §4.1.2
 //	redirect.go                          redirect URIs, loopback port rule           OAuth 2.1 §2.3.1, §8.4.2
-//	login.go login_delay.go password.go session.go form_token.go    people, delays, argon2id, sessions, form tokens
+//	login.go login_delay.go turns.go password.go session.go form_token.go    people, delays, one at a time, argon2id, sessions, form tokens
 //	account.go                           connected agents, password change
 //	token.go grant_type.go               the pipeline; what a grant type is          RFC 6749 §3.2
 //	grant_authorization_code.go pkce.go  codes                                       RFC 6749 §4.1.3, RFC 7636
@@ -48,6 +48,7 @@
 //	catalogue.go arguments.go            resources and tools; arguments against inputSchema
 //	decision.go challenge.go             the decision point and its challenges       AuthZEN 1.0, RFC 6750 §3, RFC 9470
 //	metadata.go                          paths and documents                         RFC 8414, RFC 9728
+//	usage.go                             how often a tool was called: counts, and turns of those that ask for them
 //	record.go                            what a policy decision saw, kept beside the audit
 //	configured.go                        objects of the configuration file
 //	errors.go json.go secret.go limiter.go lru.go display.go          small tools

@@ -134,6 +134,12 @@ type (
 	DropSigningKey struct{ KID string }
 	// SaveDecision keeps the record of a policy decision beside the audit event that tells of it.
 	SaveDecision struct{ Decision DecisionRecord }
+	// CountUse counts an allowed call of a tool. When one of the counts that its decision saw is another one by now, it is a conflict.
+	CountUse struct {
+		Holder, Tool string // whose calls; which tool
+		At           time.Time
+		Seen         []UsageSeen
+	}
 	// SavePolicyGeneration keeps the policies that are about to be put in force as the newest, and of all the last Keep ones.
 	SavePolicyGeneration struct {
 		Generation PolicyGeneration
@@ -206,6 +212,7 @@ func (DisableResource) change()  {}
 func (SaveSigningKey) change()   {}
 func (DropSigningKey) change()   {}
 func (SaveDecision) change()     {}
+func (CountUse) change()         {}
 func (Event) change()            {}
 
 func (SavePolicyGeneration) change() {}

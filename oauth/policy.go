@@ -15,9 +15,10 @@ type ClientPolicy interface {
 	Admit(ctx context.Context, r ClientRequest) (ClientDecision, error)
 }
 
-// AccessPolicy decides one call.
+// AccessPolicy decides one call. CountsUse tells whether the policies in force ask how often a tool was called.
 type AccessPolicy interface {
 	Decide(ctx context.Context, e Evaluation) (Decision, error)
+	CountsUse() bool
 }
 
 // ToolLister names the tools of the asking server that the token could call under some arguments. It may name too
@@ -173,6 +174,10 @@ type Evaluation struct {
 	MCP      MCPCall
 	Context  RequestContext
 	Extra    map[string]any // the request's own context, access_token removed
+
+	// Usage tells how many calls of this tool under this grant were counted in the time before this one; nil = nobody counts. Any
+	// number of goroutines may call it.
+	Usage func(ctx context.Context, window time.Duration) (int64, error)
 }
 
 // TokenInfo is what a verified access token says.
@@ -226,6 +231,7 @@ type Decision struct {
 	RequireAuthn   []AuthnRequirement // the unmet ones
 	Obligations    []Obligation
 	TTL            time.Duration // how long the answer may be reused; 0 = not
+	CountUse       bool          // some rule asks Usage: if the call is allowed, it must be counted with the commit that records it
 	Rules          []string
 	Revision       string
 	Tried          []Tried         // of packages in mode log_only

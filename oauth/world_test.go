@@ -90,7 +90,7 @@ func (w *world) wire(serverKey []byte) {
 	w.revoke = oauth.NewRevocation(oauth.RevocationConfig{Clients: clients, Auth: auth, Refreshes: w.store, States: w.store, Issuer: w.issuer, Ledger: w.store})
 	tokens := oauth.NewTokenChecker(w.issuer, w.store)
 	w.intro = oauth.NewIntrospection(oauth.IntrospectionConfig{Resources: w.catalogue, Auth: auth, Tokens: tokens})
-	w.decide = oauth.NewDecider(oauth.DeciderConfig{Issuer: issuerID, Catalogue: w.catalogue, Auth: auth, Tokens: tokens, Clients: clients, Policy: w.engine, Tools: w.engine, Scopes: w.engine, Ledger: w.store, ServerKey: serverKey})
+	w.decide = oauth.NewDecider(oauth.DeciderConfig{Issuer: issuerID, Catalogue: w.catalogue, Auth: auth, Tokens: tokens, Clients: clients, Policy: w.engine, Tools: w.engine, Scopes: w.engine, Ledger: w.store, Usage: w.store, ServerKey: serverKey})
 }
 
 func testClients() []oauth.Client {

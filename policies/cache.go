@@ -43,6 +43,7 @@ type Cacheability struct {
 	Obstacles []Problem `json:"obstacles,omitempty"` // why its answers are not remembered; absent if they are
 
 	paths []inputPath // the same as Inputs
+	calls []string    // built-ins whose answers change
 }
 
 // cacheabilityOf looks at all routers of a compiled program.
@@ -50,7 +51,7 @@ func (p *program) cacheabilityOf(c *ast.Compiler) []Cacheability {
 	var list []Cacheability
 	for _, k := range kinds() {
 		d := p.dependenciesOf(c, append(p.trialQueries(k), k.query())...) // what log_only packages say is remembered with the answer
-		entry := Cacheability{Kind: string(k), Inputs: []string{}, Obstacles: d.obstacles, paths: d.paths}
+		entry := Cacheability{Kind: string(k), Inputs: []string{}, Obstacles: d.obstacles, paths: d.paths, calls: d.calls}
 		for _, path := range d.paths {
 			entry.Inputs = append(entry.Inputs, path.String())
 		}
@@ -168,7 +169,7 @@ type question[D any] struct {
 // ask gives the answer of a router: from memory if it can depend on nothing that differs, else by evaluating. write makes
 // the input. What goes beside the answer into a decision, such as its id and time, is the caller's. The result tells what happened
 // on the way: the rules that fired, and what a record needs.
-func ask[D any](e *Engine, g *generation, q question[D], at time.Time, write func(*object) error) (D, result, error) {
+func ask[D any](e *Engine, g *generation, q question[D], at time.Time, u usage, write func(*object) error) (D, result, error) {
 	var key cacheKey
 	m := g.memories[q.kind]
 	sifted := false
@@ -186,7 +187,7 @@ func ask[D any](e *Engine, g *generation, q question[D], at time.Time, write fun
 	if err := write(&input); err != nil {
 		return none, result{}, err
 	}
-	r := e.evaluate(g, q.kind, input.value(), at)
+	r := e.evaluate(g, q.kind, input.value(), at, u)
 	if r.err != nil {
 		return none, r, r.err
 	}

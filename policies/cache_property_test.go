@@ -376,14 +376,14 @@ func TestDecisionDocumentAgrees(t *testing.T) {
 		if len(problems) > 0 {
 			t.Fatal(problems)
 		}
-		query, err := rego.New(rego.Query("data.mcp.authz.tools.decision"), rego.Compiler(compiler), rego.Store(p.store()), rego.StrictBuiltinErrors(true)).PrepareForEval(context.Background())
+		query, err := rego.New(rego.Query("data.mcp.authz.tools.decision"), rego.Compiler(compiler), rego.Store(p.store()), rego.StrictBuiltinErrors(true), usageFunction()).PrepareForEval(context.Background())
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, settings := range randomSettings(r, 120) {
 			v := turned(settings)
 			v.Token.Authn.Time = v.Context.Time.Add(-time.Hour - time.Duration(r.IntN(2))*time.Second)
-			answer := (&generation{}).run(query, documentOf(t, e.words, func(o *object) error { return o.toolCall(v) }), v.Context.Time, topdown.NewCancel())
+			answer := (&generation{}).run(query, documentOf(t, e.words, func(o *object) error { return o.toolCall(v) }), v.Context.Time, nil, topdown.NewCancel())
 			d := decide(t, e, v)
 			if answer.err != nil {
 				if word(d) != codePolicyError {

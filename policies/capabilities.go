@@ -46,5 +46,6 @@ func capabilities() *ast.Capabilities {
 		_, found := removed[b.Name]
 		return found
 	})
+	caps.Builtins = append(caps.Builtins, usageDeclaration())
 	return caps
 }

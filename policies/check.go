@@ -33,7 +33,8 @@ func checkModule(m *ast.Module, schemas map[string]any) []Problem {
 			problems = append(problems, problemAt(a.Location, "METADATA schemas are not for policy directories; the input schemas are applied by themselves"))
 		}
 	}
-	return append(append(problems, checkModes(m, own)...), checkGlobs(m)...)
+	problems = append(append(problems, checkModes(m, own)...), checkUsage(m, own)...)
+	return append(problems, checkGlobs(m)...)
 }
 
 // pathOf is a package path without its leading "data".

@@ -23,7 +23,7 @@ func (e *Engine) GrantScopes(_ context.Context, r oauth.ScopeRequest) (oauth.Sco
 	g := e.current.Load()
 	r.Context.Time = at(r.Context)
 	write := func(o *object) error { o.scopeGrant(r); return nil }
-	d, answer, err := ask(e, g, scopesQuestion(), r.Context.Time, write)
+	d, answer, err := ask(e, g, scopesQuestion(), r.Context.Time, nil, write)
 	if err != nil {
 		d = oauth.ScopeDecision{Reasons: e.policyError(g, kindScopes, r.ID, err)}
 	}
@@ -57,7 +57,7 @@ func (e *Engine) Admit(_ context.Context, r oauth.ClientRequest) (oauth.ClientDe
 	}
 	r.Context.Time = at(r.Context)
 	write := func(o *object) error { o.clientAdmission(r); return nil }
-	d, answer, err := ask(e, g, clientsQuestion(), r.Context.Time, write)
+	d, answer, err := ask(e, g, clientsQuestion(), r.Context.Time, nil, write)
 	if err != nil {
 		d = oauth.ClientDecision{Reasons: e.policyError(g, kindClients, r.ID, err)}
 	}
@@ -76,14 +76,14 @@ func (e *Engine) Admit(_ context.Context, r oauth.ClientRequest) (oauth.ClientDe
 
 // Decide implements oauth.AccessPolicy: with a token the packages below policy.tools, without one only those below
 // policy.access. It never returns an error, see GrantScopes.
-func (e *Engine) Decide(_ context.Context, v oauth.Evaluation) (oauth.Decision, error) {
+func (e *Engine) Decide(ctx context.Context, v oauth.Evaluation) (oauth.Decision, error) {
 	g := e.current.Load()
 	v.Context.Time = at(v.Context)
-	q, write := toolsQuestion(), func(o *object) error { return o.toolCall(v) }
+	q, u, write := toolsQuestion(), usageNow(ctx, v), func(o *object) error { return o.toolCall(v) }
 	if v.Token == nil {
-		q, write = accessQuestion(), func(o *object) error { return o.access(v) }
+		q, u, write = accessQuestion(), nil, func(o *object) error { return o.access(v) }
 	}
-	d, answer, err := ask(e, g, q, v.Context.Time, write)
+	d, answer, err := ask(e, g, q, v.Context.Time, u, write)
 	switch {
 	case err != nil:
 		d = oauth.Decision{Reasons: e.policyError(g, q.kind, v.ID, err)}
@@ -93,12 +93,24 @@ func (e *Engine) Decide(_ context.Context, v oauth.Evaluation) (oauth.Decision, 
 	default:
 		clampDecision(&d, v)
 		d.Rules = decidingRules(d, answer.fired)
+		g.demandCount(&d, v)
 	}
 	e.logShapes(g, q.kind, v.ID, d.Reasons)
 	d.Revision = g.revision
 	d.Tried = noteTried(e, g, q, v.ID, &answer, view{allow: d.Allow}, func(d oauth.Decision) view { return callView(d, v) })
 	d.Record = e.keep(g, q.kind, v.ID, v.Context.Time, write, answer, callOutcome(d))
 	return d, nil
+}
+
+// CountsUse implements oauth.AccessPolicy: the policies in force about calls ask mcp.usage.
+func (e *Engine) CountsUse() bool { return e.current.Load().countsUse }
+
+// demandCount lets every allowed call be counted, if some rule asks how many there were. An answer that the asking server reused would not
+// be counted.
+func (g *generation) demandCount(d *oauth.Decision, v oauth.Evaluation) {
+	if d.CountUse = g.countsUse && v.Tool != nil; d.CountUse {
+		d.TTL = 0
+	}
 }
 
 // clampDecision holds what Rego must not break: an allowed call has no reason against it, every scope it needs and

@@ -212,7 +212,11 @@ func (w *dependencyWalk) result() dependencies {
 		}
 	}
 	for name, at := range w.clocks {
-		d.obstacles = append(d.obstacles, obstacle(at, "it calls %s, whose answer changes with time", name))
+		why := "with time"
+		if name == usageBuiltin {
+			why = "with every call"
+		}
+		d.obstacles = append(d.obstacles, obstacle(at, "it calls %s, whose answer changes %s", name, why))
 	}
 	for _, path := range w.paths {
 		for input, why := range volatile() {

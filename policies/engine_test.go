@@ -265,7 +265,7 @@ func BenchmarkRecord(b *testing.B) {
 		b.Run("alone/"+string(mode), func(b *testing.B) {
 			g := e.current.Load()
 			write := func(o *object) error { return o.toolCall(v) }
-			d, answer, err := ask(e, g, toolsQuestion(), v.Context.Time, write)
+			d, answer, err := ask(e, g, toolsQuestion(), v.Context.Time, nil, write)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -1,7 +1,6 @@
 package policies
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -51,32 +50,32 @@ func (f fired) of(exports ...string) []string {
 
 // evaluate runs the router of a kind, and after it, in what is left of the same slot, those of the packages in mode log_only. The caller's
 // context is not passed on: a client that hangs up must not change what is decided and recorded.
-func (e *Engine) evaluate(g *generation, k kind, input ast.Value, at time.Time) result {
+func (e *Engine) evaluate(g *generation, k kind, input ast.Value, at time.Time, u usage) result {
 	leave, err := e.enter()
 	if err != nil {
 		return result{err: err}
 	}
 	defer leave()
 	cancel := topdown.NewCancel()
-	router := func() result { return g.run(g.queries[k], input, at, cancel) }
+	router := func() result { return g.run(g.queries[k], input, at, u, cancel) }
 	if k == kindTools {
-		router = func() result { return g.judge.run(g, input, at, cancel) }
+		router = func() result { return g.judge.run(g, input, at, u, cancel) }
 	}
 	r := e.within(e.deadline, &e.abandoned, router, cancel.Cancel)
 	if r.err == nil {
-		r.tried = e.tryOut(g, k, input, at)
+		r.tried = e.tryOut(g, k, input, at, u)
 	}
 	return r
 }
 
-func (g *generation) run(query rego.PreparedEvalQuery, input ast.Value, at time.Time, cancel topdown.Cancel) result {
+func (g *generation) run(query rego.PreparedEvalQuery, input ast.Value, at time.Time, u usage, cancel topdown.Cancel) result {
 	var tracker topdown.EvaluatedRuleTracker
 	var value ast.Value
 	var nd builtins.NDBCache
 	if g.recordsND {
 		nd = builtins.NDBCache{}
 	}
-	rs, err := query.Eval(context.Background(),
+	rs, err := query.Eval(u.context(),
 		rego.EvalParsedInput(input),
 		rego.EvalTime(at),
 		rego.EvalExternalCancel(cancel),
@@ -162,7 +161,7 @@ func placeOf(labels map[string]any) (place int, rule string, ok bool) {
 
 // recordedBuiltins are the non-deterministic built-ins whose results are recorded. That of a JWT follows from its operands and
 // the clock, and the operands are what must not be recorded.
-func recordedBuiltins() []string { return []string{ast.NowNanos.Name} }
+func recordedBuiltins() []string { return []string{ast.NowNanos.Name, usageBuiltin} }
 
 func recordable(nd builtins.NDBCache) builtins.NDBCache {
 	var kept builtins.NDBCache

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/open-policy-agent/opa/v1/ast"
+
 	"portcullis/oauth"
 )
 
@@ -167,6 +169,7 @@ func (x *explaining) read() {
 		x.cannotSay("What the policies saw is not in the record: %s.", r.Withheld)
 	}
 	x.look(nil, r.input)
+	x.lookAtUsage()
 	if x.request.Event == nil {
 		x.cannotSay("The audit row of this decision is gone: how the request ended is not known, only what the policies said.")
 		x.Allowed = r.Result.Allow && (r.Kind != kindScopes || len(r.effective(r.Result)) > 0)
@@ -226,6 +229,19 @@ func (x *explaining) look(path inputPath, v any) {
 	for _, key := range slices.Compact(keys) {
 		x.look(append(slices.Clone(path), key), object[key])
 	}
+}
+
+// lookAtUsage lists how often the tool had been called, as far as the policies asked.
+func (x *explaining) lookAtUsage() {
+	answers := x.r.ND[usageBuiltin]
+	if answers == nil {
+		return
+	}
+	answers.Foreach(func(operands, calls *ast.Term) {
+		if list, ok := operands.Value.(*ast.Array); ok && list.Len() == 1 {
+			x.Saw = append(x.Saw, Seen{Path: usageBuiltin + "(" + list.Elem(0).String() + ")", Value: calls.String()})
+		}
+	})
 }
 
 // rule makes an exported rule of a fired one.

@@ -48,7 +48,7 @@ func newWitnesses() *witnesses {
 	decl := &ast.Builtin{Name: firedBuiltin, Decl: types.NewFunction(types.Args(types.N), types.B), CanSkipBctx: true}
 	return &witnesses{sync.Pool{New: func() any {
 		w := &witness{}
-		w.builtins = map[string]*topdown.Builtin{firedBuiltin: {Decl: decl, Func: w.note}}
+		w.builtins = map[string]*topdown.Builtin{firedBuiltin: {Decl: decl, Func: w.note}, usageBuiltin: usageImplementation()}
 		return w
 	}}}
 }

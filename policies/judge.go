@@ -112,14 +112,14 @@ func (p *program) newJudge(ctx context.Context) (*judge, error) {
 }
 
 // run evaluates every exported rule, as the router does, so that whatever fails anywhere denies.
-func (j *judge) run(g *generation, input ast.Value, at time.Time, cancel topdown.Cancel) result {
+func (j *judge) run(g *generation, input ast.Value, at time.Time, u usage, cancel topdown.Cancel) result {
 	var nd builtins.NDBCache
 	if g.recordsND {
 		nd = builtins.NDBCache{}
 	}
 	seen := j.seen.begin()
 	defer j.seen.end(seen)
-	document, cache := ast.NewTerm(input), topdown.NewVirtualCache()
+	document, cache, ctx := ast.NewTerm(input), topdown.NewVirtualCache(), u.context()
 	values := make([]ast.Value, len(j.asks))
 	for _, some := range j.queries {
 		q := topdown.NewQuery(some.query).WithCompiler(j.compiler).WithStore(j.store).WithTransaction(j.reading).WithInput(document).WithTime(at).
@@ -127,7 +127,7 @@ func (j *judge) run(g *generation, input ast.Value, at time.Time, cancel topdown
 		if nd != nil {
 			q = q.WithNDBuiltinCache(nd)
 		}
-		err := q.Iter(context.Background(), func(found topdown.QueryResult) error {
+		err := q.Iter(ctx, func(found topdown.QueryResult) error {
 			for i, a := range some.asks {
 				values[some.first+i] = a.valueIn(found)
 			}

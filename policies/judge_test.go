@@ -93,8 +93,8 @@ func TestJudgeAnswersLikeTheRouter(t *testing.T) {
 			if err := pruned.toolCall(v); err != nil {
 				t.Fatal(err)
 			}
-			want := g.run(g.queries[kindTools], input, v.Context.Time, topdown.NewCancel())
-			got := g.judge.run(g, pruned.value(), v.Context.Time, topdown.NewCancel())
+			want := g.run(g.queries[kindTools], input, v.Context.Time, nil, topdown.NewCancel())
+			got := g.judge.run(g, pruned.value(), v.Context.Time, nil, topdown.NewCancel())
 			if difference := differ(got, want); difference != "" {
 				t.Fatalf("%s\ninput %v\npolicies:\n%s", difference, input, strings.Join(slices.Collect(maps.Values(files)), "\n"))
 			}

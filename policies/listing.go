@@ -42,11 +42,11 @@ func unknownInputs() []inputPath {
 }
 
 func (p *program) newLister(ctx context.Context, c *ast.Compiler, remember int) (*lister, error) {
-	query, err := rego.New(rego.Query(outlookQuery+"[x]"), rego.Compiler(c), rego.Store(p.store()), rego.StrictBuiltinErrors(true)).PrepareForPartial(ctx)
+	query, err := rego.New(rego.Query(outlookQuery+"[x]"), rego.Compiler(c), rego.Store(p.store()), rego.StrictBuiltinErrors(true), usageFunction()).PrepareForPartial(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("policies: prepare %s: %w", outlookQuery, err)
 	}
-	l := &lister{query: query}
+	l := &lister{query: query, unknowns: []*ast.Term{usageUnknown()}}
 	d := p.dependenciesOf(c, outlookQuery)
 	for i, unknown := range unknownInputs() {
 		if i == 0 || slices.ContainsFunc(d.paths, func(p inputPath) bool { return p.begins(unknown) || unknown.begins(p) }) {
@@ -57,7 +57,7 @@ func (p *program) newLister(ctx context.Context, c *ast.Compiler, remember int) 
 	known, l.names = withoutTested(known, d, inputPath{"tool", "name"})
 	known, l.ids = withoutTested(known, d, inputPath{"resource", "id"})
 	l.looks = newMemory(known, max(1, remember))
-	l.remember = remember > 0 && len(d.obstacles) == 0
+	l.remember = remember > 0 && (len(d.obstacles) == 0 || len(d.obstacles) == 1 && slices.Equal(d.calls, []string{usageBuiltin})) // that is unknown here
 	return l, nil
 }
 

@@ -34,6 +34,7 @@ type generation struct {
 	catalogue string      // digest of data.servers
 	places    []firedRule // the exported rules, without their labels, by the number in labelPlace
 	recordsND bool        // the policies call some of recordedBuiltins
+	countsUse bool        // those about calls ask mcp.usage
 	masks     masking
 	maskTree  *maskNode // what records keep back, with the constant masks
 }
@@ -327,7 +328,6 @@ func load(ctx context.Context, s source, found []Problem, remember int) (*genera
 // generation prepares everything that a compiled program is asked.
 func (p *program) generation(ctx context.Context, s source, compiler *ast.Compiler, remember int) (g *generation, err error) {
 	g = &generation{revision: s.revision, files: len(s.author), catalogue: s.catalogue, places: p.places}
-	g.recordsND = slices.ContainsFunc(compiler.Required.Builtins, func(b *ast.Builtin) bool { return slices.Contains(recordedBuiltins(), b.Name) })
 	if g.queries, err = p.prepare(ctx, compiler); err != nil {
 		return nil, err
 	}
@@ -341,6 +341,10 @@ func (p *program) generation(ctx context.Context, s source, compiler *ast.Compil
 		return nil, err
 	}
 	g.cacheability = p.cacheabilityOf(compiler)
+	for _, entry := range g.cacheability {
+		g.recordsND = g.recordsND || slices.ContainsFunc(recordedBuiltins(), func(name string) bool { return slices.Contains(entry.calls, name) })
+		g.countsUse = g.countsUse || entry.Kind == string(kindTools) && slices.Contains(entry.calls, usageBuiltin)
+	}
 	g.memories, g.wants = memoriesFor(g.cacheability, remember), wantsOf(g.cacheability)
 	if g.lister, err = p.newLister(ctx, compiler, remember); err != nil {
 		return nil, err
@@ -354,7 +358,7 @@ func (p *program) prepare(ctx context.Context, compiler *ast.Compiler) (map[kind
 	queries := map[kind]rego.PreparedEvalQuery{}
 	store := p.store()
 	for _, k := range kinds() {
-		q, err := rego.New(rego.Query(k.query()), rego.Compiler(compiler), rego.Store(store), rego.StrictBuiltinErrors(true)).PrepareForEval(ctx)
+		q, err := rego.New(rego.Query(k.query()), rego.Compiler(compiler), rego.Store(store), rego.StrictBuiltinErrors(true), usageFunction()).PrepareForEval(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("policies: prepare %s: %w", k.query(), err)
 		}

@@ -159,7 +159,7 @@ func TestRemovedBuiltinsAreRefusedWithTheReason(t *testing.T) {
 
 // TestEveryBuiltinWasLookedThrough fails when a new OPA brings built-ins that nobody has decided about.
 func TestEveryBuiltinWasLookedThrough(t *testing.T) {
-	const offered = 190
+	const offered = 190 + 1 // and mcp.usage
 	if got := len(capabilities().Builtins); got != offered {
 		t.Errorf("%d built-ins are offered, %d were looked through; decide about the new ones in capabilities.go", got, offered)
 	}

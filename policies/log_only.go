@@ -28,7 +28,7 @@ var errNoTimeLeft = errors.New("not evaluated: other packages in mode log_only t
 
 // tryOut evaluates what the answer would be with each package in mode log_only. Together they have one deadline more. What goes wrong
 // in one is told and concerns nothing else.
-func (e *Engine) tryOut(g *generation, k kind, input ast.Value, at time.Time) []tried {
+func (e *Engine) tryOut(g *generation, k kind, input ast.Value, at time.Time, u usage) []tried {
 	trials := g.trials[k]
 	if len(trials) == 0 {
 		return nil
@@ -42,7 +42,7 @@ func (e *Engine) tryOut(g *generation, k kind, input ast.Value, at time.Time) []
 			continue
 		}
 		cancel := topdown.NewCancel()
-		r := e.within(left, &e.lingering, func() result { return g.run(t.query, input, at, cancel) }, cancel.Cancel)
+		r := e.within(left, &e.lingering, func() result { return g.run(t.query, input, at, u, cancel) }, cancel.Cancel)
 		list[i] = tried{own: t.own, value: r.value, size: r.size, err: r.err,
 			fired: slices.DeleteFunc(r.fired, func(f firedRule) bool { return f.Package != t.own.name })}
 		if r.err != nil && i > 0 && time.Now().After(end) {

@@ -318,16 +318,16 @@ func TestBothFormsLeaveLogOnlyOut(t *testing.T) {
 			v.Token.Scopes = oauth.NewScopes([]string{"a:c", "m:*", "m:x"}[r.IntN(3)])
 			input := documentOf(t, e.words, func(o *object) error { return o.toolCall(v) })
 			run := func(g *generation) result {
-				return g.run(g.queries[kindTools], input, v.Context.Time, topdown.NewCancel())
+				return g.run(g.queries[kindTools], input, v.Context.Time, nil, topdown.NewCancel())
 			}
 			want := run(without)
-			router, judged := run(g), g.judge.run(g, input, v.Context.Time, topdown.NewCancel())
+			router, judged := run(g), g.judge.run(g, input, v.Context.Time, nil, topdown.NewCancel())
 			for form, got := range map[string]result{"router": router, "judge": judged} {
 				if difference := differ(withoutPlaces(got), withoutPlaces(want)); difference != "" {
 					t.Fatalf("%s: %s\n%s", form, difference, text)
 				}
 			}
-			trial, full := e.tryOut(g, kindTools, input, v.Context.Time)[0], run(enforced)
+			trial, full := e.tryOut(g, kindTools, input, v.Context.Time, nil)[0], run(enforced)
 			if fmt.Sprint(trial.err) != fmt.Sprint(full.err) || trial.err == nil && trial.value.Compare(full.value) != 0 {
 				t.Fatalf("the trial says %v %v, want %v %v\n%s", trial.value, trial.err, full.value, full.err, text)
 			}

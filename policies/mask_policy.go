@@ -28,7 +28,7 @@ func (p *program) prepareMasks(ctx context.Context, compiler *ast.Compiler) (m m
 	if len(rules) == 0 {
 		return m, nil
 	}
-	query, err := rego.New(rego.Query(maskQuery), rego.Compiler(compiler), rego.Store(p.store()), rego.StrictBuiltinErrors(true)).PrepareForEval(ctx)
+	query, err := rego.New(rego.Query(maskQuery), rego.Compiler(compiler), rego.Store(p.store()), rego.StrictBuiltinErrors(true), usageFunction()).PrepareForEval(ctx)
 	if err != nil {
 		return m, fmt.Errorf("policies: prepare %s: %w", maskQuery, err)
 	}
@@ -36,7 +36,7 @@ func (p *program) prepareMasks(ctx context.Context, compiler *ast.Compiler) (m m
 		m.query = &query
 		return m, nil
 	}
-	r := (&generation{}).run(query, ast.NewObject(), time.Now(), topdown.NewCancel())
+	r := (&generation{}).run(query, ast.NewObject(), time.Now(), nil, topdown.NewCancel())
 	if r.err != nil {
 		return m, loadError([]Problem{problemAt(rules[0].Location, "mask cannot be evaluated: %s", r.err)})
 	}
@@ -105,7 +105,7 @@ func (e *Engine) masksFor(g *generation, k kind, id string, write func(*object) 
 		[2]*ast.Term{ast.StringTerm("path"), ast.StringTerm("mcp/authz/" + string(k) + "/decision")},
 		[2]*ast.Term{ast.StringTerm("input"), input.term()})
 	cancel := topdown.NewCancel()
-	r := e.guard(func() result { return g.run(*g.masks.query, event, time.Now(), cancel) }, cancel.Cancel)
+	r := e.guard(func() result { return g.run(*g.masks.query, event, time.Now(), nil, cancel) }, cancel.Cancel)
 	var rules []maskRule
 	err := r.err
 	if err == nil {

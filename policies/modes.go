@@ -167,7 +167,7 @@ type trial struct {
 func (p *program) prepareTrials(ctx context.Context, compiler *ast.Compiler) (map[kind][]trial, error) {
 	trials := map[kind][]trial{}
 	for _, own := range p.logOnlyPackages() {
-		q, err := rego.New(rego.Query(own.trialQuery()), rego.Compiler(compiler), rego.Store(p.store()), rego.StrictBuiltinErrors(true)).PrepareForEval(ctx)
+		q, err := rego.New(rego.Query(own.trialQuery()), rego.Compiler(compiler), rego.Store(p.store()), rego.StrictBuiltinErrors(true), usageFunction()).PrepareForEval(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("policies: prepare %s: %w", own.trialQuery(), err)
 		}

@@ -181,7 +181,7 @@ func (p *program) query(ctx context.Context, c *ast.Compiler, o QueryOptions, r 
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	options := []func(*rego.Rego){rego.Query(r.Query), rego.Compiler(c), rego.Store(p.store()), rego.StrictBuiltinErrors(true),
-		rego.EnablePrintStatements(true), rego.PrintHook(printed{&r.Prints})}
+		rego.EnablePrintStatements(true), rego.PrintHook(printed{&r.Prints}), usageFunction()}
 	query, err := rego.New(options...).PrepareForEval(ctx)
 	if err != nil {
 		return r, fmt.Errorf("the query: %w", err)

@@ -10,6 +10,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/topdown/builtins"
+
 	"portcullis/oauth"
 )
 
@@ -37,6 +40,9 @@ func readRecord(document []byte) (*recorded, error) {
 	if r.Version != recordVersion {
 		return nil, fmt.Errorf("policies: the record has the form %d, and this program reads %d", r.Version, recordVersion)
 	}
+	if err := r.readOperands(); err != nil {
+		return nil, fmt.Errorf("policies: the answers of built-ins in the record of %s are damaged: %w", r.ID, err)
+	}
 	if r.Withheld != "" {
 		return &r, nil
 	}
@@ -44,6 +50,26 @@ func readRecord(document []byte) (*recorded, error) {
 		return nil, fmt.Errorf("policies: the input in the record of %s is damaged: %w", r.ID, err)
 	}
 	return &r, nil
+}
+
+// readOperands turns the keys of the recorded answers back into lists of operands: as names of JSON members they are text.
+func (r *recorded) readOperands() error {
+	nd := builtins.NDBCache{}
+	for name, answers := range r.ND {
+		if err := answers.Iter(func(key, answer *ast.Term) error {
+			text, _ := key.Value.(ast.String)
+			operands, err := ast.ValueFromReader(strings.NewReader(string(text)))
+			if err != nil {
+				return err
+			}
+			nd.Put(name, operands, answer.Value)
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	r.ND = nd
+	return nil
 }
 
 func (r *recorded) readInput() error {

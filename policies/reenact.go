@@ -81,7 +81,7 @@ func (a *reenactment) again(r *recorded, input map[string]any, more ...rego.Eval
 	}
 	answer := a.evaluate(r, term.Value, more)
 	if answer.err != nil {
-		if errors.Is(answer.err, errTooLong) {
+		if errors.Is(answer.err, errTooLong) || errors.Is(answer.err, errNotAsked) {
 			return outcome{}, nil, answer.err
 		}
 		return failure(answer.err), nil, nil
@@ -117,8 +117,11 @@ func (a *reenactment) evaluate(r *recorded, input ast.Value, more []rego.EvalOpt
 			return nil, nil
 		}),
 	}, more...)
-	rs, err := a.queries[r.Kind].Eval(context.Background(), options...)
+	notAsked := false
+	rs, err := a.queries[r.Kind].Eval(usageThen(r.ND, &notAsked).context(), options...)
 	switch {
+	case notAsked:
+		return result{err: errNotAsked}
 	case topdown.IsCancel(err):
 		return result{err: errTooLong}
 	case err != nil:

@@ -1,7 +1,6 @@
 package policies
 
 import (
-	"context"
 	"slices"
 	"time"
 
@@ -40,7 +39,8 @@ func (a *reenactment) certainWithout(r *recorded, input map[string]any, missing 
 	timer := time.AfterFunc(a.limit, cancel.Cancel)
 	defer timer.Stop()
 	saved := &saves{}
-	partial, err := a.lister.query.Partial(context.Background(), append(more,
+	notAsked := false
+	partial, err := a.lister.query.Partial(usageThen(r.ND, &notAsked).context(), append(more,
 		rego.EvalParsedInput(term.Value),
 		rego.EvalParsedUnknowns(unknowns),
 		rego.EvalTime(time.Unix(0, r.At)),

@@ -144,7 +144,8 @@ func (p *program) run(ctx context.Context, names []string, set func(*tester.Runn
 		close(results)
 		return results, done, nil
 	}
-	runner := tester.NewRunner().SetModules(p.chosen(true)).SetStore(store).RaiseBuiltinErrors(true).SetPrefixMatchers(packages...)
+	runner := tester.NewRunner().SetModules(p.chosen(true)).SetStore(store).RaiseBuiltinErrors(true).
+		AddCustomBuiltins([]*tester.Builtin{{Decl: usageDeclaration(), Func: usageFunction()}}).SetPrefixMatchers(packages...)
 	if results, err = start(set(runner), ctx, txn); err != nil {
 		done()
 		return nil, nil, loadError(problemsOf(err))

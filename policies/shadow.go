@@ -176,6 +176,9 @@ func (s *Shadow) Decide(ctx context.Context, v oauth.Evaluation) (oauth.Decision
 	if v.Token == nil {
 		q = kindAccess
 	}
+	if e := s.engine.Load(); e != nil && q == kindTools && v.Tool != nil && e.CountsUse() {
+		d.CountUse = true // or there would be no counts to show it
+	}
 	job := shadowJob{id: v.ID, kind: q, tool: cmp.Or(v.Resource.ID, v.Action.Name), action: v.Action.Name, revision: d.Revision, given: seenCall(d)}
 	if v.Client != nil {
 		job.client = v.Client.ID
@@ -189,6 +192,9 @@ func (s *Shadow) Decide(ctx context.Context, v oauth.Evaluation) (oauth.Decision
 	})
 	return d, err
 }
+
+// CountsUse implements oauth.AccessPolicy. Nobody waits for the sake of counts that only the shadow asks for.
+func (s *Shadow) CountsUse() bool { return s.active.CountsUse() }
 
 // GrantScopes implements oauth.ScopePolicy.
 func (s *Shadow) GrantScopes(ctx context.Context, r oauth.ScopeRequest) (oauth.ScopeDecision, error) {

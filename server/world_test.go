@@ -102,7 +102,7 @@ func wire(t testing.TB, store *storage.Store, key []byte, issuerID string, resou
 		Token:         token,
 		Revocation:    oauth.NewRevocation(oauth.RevocationConfig{Clients: clients, Auth: auth, Refreshes: store, States: store, Issuer: issuer, Ledger: store}),
 		Introspection: oauth.NewIntrospection(oauth.IntrospectionConfig{Resources: catalogue, Auth: auth, Tokens: tokens}),
-		Decision:      oauth.NewDecider(oauth.DeciderConfig{Issuer: issuerID, Catalogue: catalogue, Auth: auth, Tokens: tokens, Clients: clients, Policy: engine, Tools: engine, Scopes: engine, Ledger: store, ServerKey: key}),
+		Decision:      oauth.NewDecider(oauth.DeciderConfig{Issuer: issuerID, Catalogue: catalogue, Auth: auth, Tokens: tokens, Clients: clients, Policy: engine, Tools: engine, Scopes: engine, Ledger: store, Usage: store, ServerKey: key}),
 	}
 	e.Metadata, err = oauth.NewMetadata(oauth.MetadataConfig{Issuer: issuerID, Keys: keys, Resources: catalogue}, e)
 	must(t, err)

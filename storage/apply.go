@@ -73,6 +73,8 @@ func apply(t *tx, change oauth.Change) error {
 		return dropSigningKey(t, c.KID)
 	case oauth.SaveDecision:
 		return saveDecision(t, &c.Decision)
+	case oauth.CountUse:
+		return countUse(t, c)
 	case oauth.SavePolicyGeneration:
 		return saveGeneration(t, c)
 	case oauth.Event:

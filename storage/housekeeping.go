@@ -3,6 +3,8 @@ package storage
 import (
 	"context"
 	"time"
+
+	"portcullis/oauth"
 )
 
 // How long things are kept after they have ended.
@@ -27,6 +29,7 @@ func sweeps() []sweep {
 		{0, `DELETE FROM interactions WHERE hash IN (SELECT hash FROM interactions WHERE expires_at < $1 LIMIT $2)`},
 		{0, `DELETE FROM revoked_tokens WHERE jti IN (SELECT jti FROM revoked_tokens WHERE expires_at < $1 LIMIT $2)`},
 		{0, `DELETE FROM used_ids WHERE (scope, id) IN (SELECT scope, id FROM used_ids WHERE expires_at < $1 LIMIT $2)`},
+		{oauth.MaxUsageWindow + time.Hour, `DELETE FROM tool_uses WHERE (holder, tool, at) IN (SELECT holder, tool, at FROM tool_uses WHERE at < $1 LIMIT $2)`},
 		{0, `DELETE FROM sessions WHERE hash IN (SELECT hash FROM sessions WHERE expires_at < $1 LIMIT $2)`},
 		{keepFailures, `DELETE FROM login_failures WHERE key IN (SELECT key FROM login_failures WHERE last_at < $1 LIMIT $2)`},
 		{0, `DELETE FROM clients WHERE id IN (SELECT c.id FROM clients c WHERE c.expires_at > 0 AND c.expires_at < $1 AND c.last_used_at = 0

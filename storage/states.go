@@ -80,7 +80,8 @@ func (c *stateCache) clear() {
 func leavesTokens(change oauth.Change) bool {
 	switch change.(type) {
 	case oauth.Event, oauth.SaveDecision, oauth.SaveInteraction, oauth.TakeInteraction, oauth.SaveSession, oauth.EndSession, oauth.CountFailure, oauth.ForgetFailures,
-		oauth.SaveCode, oauth.SpendCode, oauth.CountCodeFailure, oauth.SaveFamily, oauth.SaveRefresh, oauth.RotateRefresh, oauth.UseOnce, oauth.TouchClient, oauth.TouchGrant:
+		oauth.SaveCode, oauth.SpendCode, oauth.CountCodeFailure, oauth.SaveFamily, oauth.SaveRefresh, oauth.RotateRefresh, oauth.UseOnce, oauth.TouchClient, oauth.TouchGrant,
+		oauth.CountUse:
 		return true // TouchGrant: last_used_at says nothing of a token
 	}
 	return false
