@@ -42,7 +42,7 @@ func TestExamples(t *testing.T) {
 			}
 		})
 	}
-	if examples < 9 {
+	if examples < 10 {
 		t.Errorf("only %d examples", examples)
 	}
 }

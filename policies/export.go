@@ -73,7 +73,7 @@ func exported(o ExportOptions) (map[string][]byte, error) {
 		if _, taken := files[f.path]; taken {
 			return nil, loadError([]Problem{{File: f.path, Message: "is the name of a shipped file in an export; give the file another name"}})
 		}
-		files[f.path] = f.data
+		files[f.path] = withUsageImport(p.modules[f.path], f.data)
 	}
 	documents := map[string]any{"config/data.json": p.config, "servers/data.json": p.servers}
 	for name, schema := range p.inputs {

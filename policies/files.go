@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-//go:embed rego schemas demo all:skeleton
+//go:embed rego schemas stock demo all:skeleton
 var embedded embed.FS
 
 // shippedPrefix stands before the names of shipped files in messages.
