@@ -30,13 +30,13 @@ const (
 	typeAAAA  = 28
 )
 
-func newNameServer(t *testing.T, addresses func(int32) []string) *nameServer {
+func newNameServer(t *testing.T, alias bool, addresses func(int32) []string) *nameServer {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &nameServer{PacketConn: conn, addresses: addresses}
+	n := &nameServer{PacketConn: conn, addresses: addresses, alias: alias}
 	var served sync.WaitGroup
 	served.Go(n.serve)
 	t.Cleanup(func() { conn.Close(); served.Wait() })
@@ -146,8 +146,7 @@ func insideAddresses() []string {
 func TestNamesThatResolveInside(t *testing.T) {
 	for _, alias := range []bool{false, true} {
 		for _, address := range insideAddresses() {
-			n := newNameServer(t, func(int32) []string { return []string{address} })
-			n.alias = alias
+			n := newNameServer(t, alias, func(int32) []string { return []string{address} })
 			client, passed := clientOf(n)
 			if _, err := client.Get(t.Context(), "https://client.example:8443/c"); reason(err) != ReasonPrivateAddress || len(passed()) != 0 {
 				t.Errorf("M2 %s (alias: %v): %v, connections to %v", address, alias, err, passed())
@@ -189,7 +188,7 @@ func TestNamesThatChangeTheirMind(t *testing.T) {
 		"of both families":           {func(int32) []string { return []string{"::1", "127.0.0.1", publicAddress} }, 1000},
 	} {
 		t.Run("M3 "+name, func(t *testing.T) {
-			n := newNameServer(t, row.addresses)
+			n := newNameServer(t, false, row.addresses)
 			client, passed := clientOf(n)
 			for range 1000 {
 				if _, err := client.Get(t.Context(), "https://rebind.example:"+port+"/c"); err == nil {
