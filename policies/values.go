@@ -85,16 +85,24 @@ func (g *ruleGraph) comparison(b *ruleBody, operator string, left, right *ast.Te
 	case ast.Member.Name:
 		if path, ok := b.inputPath(left.Value); ok {
 			texts, _ := g.texts(b, right.Value)
-			for _, t := range texts {
-				if t.Location == nil {
-					t = ast.NewTerm(t.Value).SetLocation(right.Location) // from data.config
-				}
+			for _, t := range placed(texts, right.Location) {
 				f(path, t)
 			}
 		} else if path, ok := b.inputPath(right.Value); ok {
 			f(append(slices.Clone(path), "[]"), left)
 		}
 	}
+}
+
+// placed gives texts of data.config, which stand in no Rego file, the place where a rule names them.
+func placed(texts []*ast.Term, at *ast.Location) []*ast.Term {
+	out := slices.Clone(texts)
+	for i, t := range out {
+		if t.Location == nil {
+			out[i] = ast.NewTerm(t.Value).SetLocation(at)
+		}
+	}
+	return out
 }
 
 // unknownName warns of a tool, server or scope that no registered server has.
@@ -184,7 +192,7 @@ func (g *ruleGraph) scopeConstants(b *ruleBody) []*ast.Term {
 		found = append(found, g.constantsOf(b, head.Key)...)
 	case name == "scope_ceiling" && head.Value != nil:
 		texts, _ := g.texts(b, head.Value.Value)
-		found = append(found, texts...)
+		found = append(found, placed(texts, head.Value.Location)...)
 	case name == "deny_scope" && head.Key != nil:
 		if entry, ok := head.Key.Value.(ast.Object); ok {
 			found = append(found, g.constantsOf(b, entry.Get(ast.StringTerm("scope")))...)
@@ -230,7 +238,7 @@ func (g *ruleGraph) constantsOf(b *ruleBody, t *ast.Term) []*ast.Term {
 		call, ok := decl.Symbols[0].Value.(ast.Call)
 		if ok && len(call) == 3 && call[1].Value.Compare(v) == 0 {
 			texts, _ := g.texts(b, call[2].Value)
-			return texts
+			return placed(texts, call[2].Location)
 		}
 	}
 	return nil
