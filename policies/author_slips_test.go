@@ -33,3 +33,17 @@ func TestScopesOfTheConfigurationAreLookedUp(t *testing.T) {
 		{"a ceiling", "package policy.clients.a\n\nscope_ceiling := data.config.withheld", "no registered server has the scope \"bank:pya\""},
 	})
 }
+
+// TestFieldsInObjectGet: the compiler types references, not the keys of object.get, so a misspelled one is always the default.
+func TestFieldsInObjectGet(t *testing.T) {
+	trySlips(t, errorsIn, []slip{
+		{"a key", payments + "deny contains \"no\" if object.get(input.tool, \"nmae\", \"\") == \"transfer\"", "a.rego:3:46: input.tool has no field nmae (did you mean name?)\n\tdeny contains \"no\" if object.get(input.tool, \"nmae\", \"\") == \"transfer\"\n\t                                             ^\n\twant one of: annotations"},
+		{"a path", payments + "deny contains \"no\" if object.get(input, [\"tool\", \"nmae\"], \"\") == \"transfer\"", "input.tool has no field nmae (did you mean name?)"},
+		{"at the top", payments + "deny contains \"no\" if object.get(input, \"tol\", {}) == {}", "input has no field tol (did you mean tool?)"},
+		{"an argument by a path", payments + "deny contains \"no\" if {\n\tinput.tool.name == \"transfer\"\n\tobject.get(input, [\"tool\", \"arguments\", \"amuont\"], 0) > 5\n}", "input.tool.arguments.amuont: "},
+		{"another question's", "package policy.scopes.a\n\ndeny contains \"no\" if object.get(input, [\"tool\", \"name\"], \"\") == \"transfer\"", "input has no field tool"},
+		{"one that there is", payments + "deny contains \"no\" if object.get(input.client, \"host\", \"\") == \"evil.example\"", ""},
+		{"one of somebody else", payments + "deny contains \"no\" if object.get(input.subject.properties, \"desk\", \"\") == \"x\"", ""},
+		{"in a library", "package lib.own\n\nx := object.get(input, [\"requested\", \"scopes\"], [])", ""},
+	})
+}

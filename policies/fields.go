@@ -233,7 +233,10 @@ func argumentUses(b *ruleBody) []argumentUse {
 }
 
 // walkInput calls f for every constant place of the input that a body reads.
-func walkInput(b *ruleBody, f func(path inputPath, at *ast.Location)) {
+func walkInput(b *ruleBody, f func(path inputPath, at *ast.Location)) { walkReads(b, f, f) }
+
+// walkReads calls named for the places that references name, and got for those that object.get takes.
+func walkReads(b *ruleBody, named, got func(path inputPath, at *ast.Location)) {
 	var at *ast.Location
 	ast.NewGenericVisitor(func(x any) bool {
 		switch x := x.(type) {
@@ -241,7 +244,7 @@ func walkInput(b *ruleBody, f func(path inputPath, at *ast.Location)) {
 			return x != b.rule
 		case *ast.Expr:
 			if x.IsCall() {
-				objectGet(b, x.Operator(), x.Operands(), x.Location, f)
+				objectGet(b, x.Operator(), x.Operands(), x.Location, got)
 			}
 		case *ast.Term:
 			if x.Location != nil {
@@ -250,10 +253,10 @@ func walkInput(b *ruleBody, f func(path inputPath, at *ast.Location)) {
 			switch v := x.Value.(type) {
 			case ast.Ref:
 				path, _ := b.inputBeginning(v)
-				f(path, at)
+				named(path, at)
 			case ast.Call:
 				if head, ok := v[0].Value.(ast.Ref); ok {
-					objectGet(b, head, v[1:], at, f)
+					objectGet(b, head, v[1:], at, got)
 				}
 			}
 		}
@@ -266,8 +269,8 @@ func objectGet(b *ruleBody, operator ast.Ref, operands []*ast.Term, at *ast.Loca
 	if operator.String() != ast.ObjectGet.Name || len(operands) < 2 {
 		return
 	}
-	path, ok := b.inputPath(operands[0].Value)
-	if !ok {
+	path, whole := b.inputBeginning(operands[0].Value)
+	if !whole {
 		return
 	}
 	if operands[1].Location != nil {

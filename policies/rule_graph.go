@@ -155,6 +155,9 @@ func (b *ruleBody) inputBeginning(v ast.Value) (path inputPath, whole bool) {
 	switch v := v.(type) {
 	case ast.Var:
 		ref = b.aliases[v]
+		if v == ast.InputRootDocument.Value {
+			ref = ast.InputRootRef
+		}
 	case ast.Ref:
 		ref = v
 		if head, ok := v[0].Value.(ast.Var); ok && b.aliases[head] != nil {

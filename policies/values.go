@@ -19,6 +19,7 @@ func (g *ruleGraph) checkValues() (problems, warnings []Problem) {
 		}
 		s := g.subject(b)
 		schema := g.inputSchema(b, s)
+		problems = append(problems, strangeFields(b, schema)...)
 		g.comparisons(b, func(path inputPath, constant *ast.Term) {
 			text, ok := constant.Value.(ast.String)
 			if !ok {
@@ -39,6 +40,31 @@ func (g *ruleGraph) checkValues() (problems, warnings []Problem) {
 		}
 	}
 	return problems, warnings
+}
+
+// strangeFields finds fields that object.get asks for and the input never has: the compiler types references only, so a misspelled
+// one would always be the default. Arguments are looked at by typeArguments.
+func strangeFields(b *ruleBody, schema map[string]any) (problems []Problem) {
+	ignore := func(inputPath, *ast.Location) {}
+	walkReads(b, ignore, func(path inputPath, at *ast.Location) {
+		f := fieldAt(schema, path)
+		if f.known || path.begins(inputPath{"tool", "arguments"}) && f.missing > 1 {
+			return
+		}
+		p := problemAt(at, "%s has no field %s%s", path[:f.missing], path[f.missing], nearestHint(path[f.missing], f.siblings))
+		if len(f.siblings) > 0 {
+			p.Detail = "want one of: " + strings.Join(f.siblings, ", ")
+		}
+		problems = append(problems, p)
+	})
+	return problems
+}
+
+func nearestHint(name string, known []string) string {
+	if near := nearest(name, known); near != "" {
+		return fmt.Sprintf(" (did you mean %s?)", near)
+	}
+	return ""
 }
 
 func neverEqual(path inputPath, text string, values []any, at *ast.Location) Problem {
