@@ -47,3 +47,15 @@ func TestFieldsInObjectGet(t *testing.T) {
 		{"in a library", "package lib.own\n\nx := object.get(input, [\"requested\", \"scopes\"], [])", ""},
 	})
 }
+
+// TestTrialsThatAreNone: the author wants to try a package, and nobody reads what says so.
+func TestTrialsThatAreNone(t *testing.T) {
+	const rule = "package policy.tools.a\n\nallow if input.tool.name == \"transfer\""
+	trySlips(t, errorsIn, []slip{
+		{"without custom", "# METADATA\n# mode: log_only\n" + rule, "a.rego:2:1: this mode is not read, and the package is enforced"},
+		{"without METADATA", "# custom:\n#   mode: log_only\n" + rule, "a.rego:2:1: this mode is not read"},
+		{"misspelled METADATA", "# METDATA\n# custom: {mode: log_only}\n" + rule, "a.rego:2:1: this mode is not read"},
+		{"in its place", "# METADATA\n# custom:\n#   mode: log_only\n" + rule, ""},
+		{"in prose", "# Without mode: log_only this is enforced.\n" + rule, ""},
+	})
+}

@@ -45,6 +45,25 @@ func checkModes(m *ast.Module, own ownPackage) []Problem {
 			}
 		}
 	}
+	if len(problems) > 0 {
+		return problems
+	}
+	return unreadModes(m)
+}
+
+// unreadModes finds comments that say log_only where nobody reads it: without METADATA, or without custom. The package would be enforced.
+func unreadModes(m *ast.Module) (problems []Problem) {
+	if mode, _ := modeOf(m); mode != "" {
+		return nil
+	}
+	for _, c := range m.Comments {
+		line := strings.ToLower(strings.Join(strings.FieldsFunc(string(c.Text), func(r rune) bool { return strings.ContainsRune(" \t{}\"'", r) }), ""))
+		switch strings.TrimPrefix(line, "custom:") {
+		case "mode:log_only", "mode:log-only", "mode:logonly":
+			problems = append(problems, problemAt(c.Location, "this mode is not read, and the package is enforced; write it above the package line as "+
+				"three lines: # METADATA, # custom:, #   mode: %s", modeLogOnly))
+		}
+	}
 	return problems
 }
 
