@@ -59,3 +59,14 @@ func TestTrialsThatAreNone(t *testing.T) {
 		{"in prose", "# Without mode: log_only this is enforced.\n" + rule, ""},
 	})
 }
+
+// TestEveryFileSaysTheMode: rules of a file that says nothing would be switched off by another file.
+func TestEveryFileSaysTheMode(t *testing.T) {
+	report := checked(t, map[string]string{
+		"a.rego": "# METADATA\n# custom:\n#   mode: log_only\npackage policy.tools.a\n\ndeny contains \"a\"\n",
+		"b.rego": "package policy.tools.a\n\ndeny contains \"b\"\n",
+	})
+	if got := problemTexts(report.Problems); !strings.Contains(got, "b.rego:1:1: another file of package policy.tools.a has mode log_only") {
+		t.Error(got)
+	}
+}

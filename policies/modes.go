@@ -81,12 +81,17 @@ func modeOf(m *ast.Module) (mode string, at *ast.Location) {
 func (p *program) findModes() []Problem {
 	p.logOnly = map[ownPackage]bool{}
 	modes := map[ownPackage]string{}
+	silent := map[ownPackage]*ast.Location{} // a file that says no mode
 	var problems []Problem
 	for _, name := range p.author {
 		m := p.modules[name]
 		mode, at := modeOf(m)
 		own, ok := shippedPackage(pathOf(m.Package.Path))
-		if mode == "" || !ok || own.test {
+		if !ok || own.test {
+			continue
+		}
+		if mode == "" {
+			silent[own] = m.Package.Location
 			continue
 		}
 		if modes[own] != "" && modes[own] != mode {
@@ -96,6 +101,11 @@ func (p *program) findModes() []Problem {
 		if mode == modeLogOnly && !p.logOnly[own] {
 			p.logOnly[own] = true
 			p.notes = append(p.notes, problemAt(at, "package %s is log_only: it is evaluated and told, and takes no part in any answer", own))
+		}
+	}
+	for _, own := range p.logOnlyPackages() {
+		if at := silent[own]; at != nil {
+			problems = append(problems, problemAt(at, "another file of package %s has mode %s, which would switch this one off, too; write the mode here as well, or give the rules another package", own, modeLogOnly))
 		}
 	}
 	return problems
