@@ -48,6 +48,19 @@ func TestFieldsInObjectGet(t *testing.T) {
 	})
 }
 
+// TestComparingNumbersWithTexts: every number is below every text, so the one is always true and the other never.
+func TestComparingNumbersWithTexts(t *testing.T) {
+	const about = payments + "deny contains \"no\" if {\n\tinput.tool.name == \"transfer\"\n\tinput.resource.server == \"bank\"\n\t"
+	trySlips(t, errorsIn, []slip{
+		{"an argument", about + "input.tool.arguments.amount > \"100\"\n}", "a.rego:6:32: input.tool.arguments.amount is a number and \"100\" a text"},
+		{"on the left", about + "\"100\" <= input.tool.arguments.amount\n}", "input.tool.arguments.amount is a number"},
+		{"a field", payments + "deny contains \"no\" if input.context.unix_time >= \"2026\"", "input.context.unix_time is a number"},
+		{"a text and a number", payments + "deny contains \"no\" if input.context.time > 5", "input.context.time is a text and 5 a number"},
+		{"two numbers", about + "input.tool.arguments.amount > 100\n}", ""},
+		{"two texts", payments + "deny contains \"no\" if input.context.time > \"2026\"", ""},
+	})
+}
+
 // TestTrialsThatAreNone: the author wants to try a package, and nobody reads what says so.
 func TestTrialsThatAreNone(t *testing.T) {
 	const rule = "package policy.tools.a\n\nallow if input.tool.name == \"transfer\""

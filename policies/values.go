@@ -20,6 +20,11 @@ func (g *ruleGraph) checkValues() (problems, warnings []Problem) {
 		s := g.subject(b)
 		schema := g.inputSchema(b, s)
 		problems = append(problems, strangeFields(b, schema)...)
+		g.orders(b, func(path inputPath, constant *ast.Term) {
+			if p := neverOrdered(path, fieldAt(schema, path).schema["type"], constant); p != nil {
+				problems = append(problems, *p)
+			}
+		})
 		g.comparisons(b, func(path inputPath, constant *ast.Term) {
 			text, ok := constant.Value.(ast.String)
 			if !ok {
@@ -81,19 +86,58 @@ func neverEqual(path inputPath, text string, values []any, at *ast.Location) Pro
 	return p
 }
 
+// neverOrdered finds a number that is compared with a text: in Rego every number is below every text.
+func neverOrdered(path inputPath, kind any, constant *ast.Term) *Problem {
+	var p Problem
+	switch constant.Value.(type) {
+	case ast.String:
+		if kind != "number" && kind != "integer" {
+			return nil
+		}
+		p = problemAt(constant.Location, "%s is a number and %s a text; every number is below every text, so write the constant without quotes", path, constant)
+	case ast.Number:
+		if kind != "string" {
+			return nil
+		}
+		p = problemAt(constant.Location, "%s is a text and %s a number; every number is below every text, so compare with a text", path, constant)
+	default:
+		return nil
+	}
+	return &p
+}
+
+// orders calls f for every place of the input that a body compares with a constant by <, <=, > or >=.
+func (g *ruleGraph) orders(b *ruleBody, f func(path inputPath, constant *ast.Term)) {
+	binaries(b, func(operator string, left, right *ast.Term) {
+		switch operator {
+		case ast.LessThan.Name, ast.LessThanEq.Name, ast.GreaterThan.Name, ast.GreaterThanEq.Name:
+			if path, ok := b.inputPath(left.Value); ok {
+				f(path, right)
+			} else if path, ok := b.inputPath(right.Value); ok {
+				f(path, left)
+			}
+		}
+	})
+}
+
 // comparisons calls f for every place of the input that a body compares with a constant, and each such constant.
 func (g *ruleGraph) comparisons(b *ruleBody, f func(path inputPath, constant *ast.Term)) {
+	binaries(b, func(operator string, left, right *ast.Term) { g.comparison(b, operator, left, right, f) })
+}
+
+// binaries calls f for every call with two operands.
+func binaries(b *ruleBody, f func(operator string, left, right *ast.Term)) {
 	ast.NewGenericVisitor(func(x any) bool {
 		switch x := x.(type) {
 		case *ast.Rule:
 			return x != b.rule
 		case *ast.Expr:
 			if x.IsCall() && len(x.Operands()) == 2 {
-				g.comparison(b, x.Operator().String(), x.Operand(0), x.Operand(1), f)
+				f(x.Operator().String(), x.Operand(0), x.Operand(1))
 			}
 		case ast.Call:
 			if len(x) == 3 {
-				g.comparison(b, x[0].String(), x[1], x[2], f)
+				f(x[0].String(), x[1], x[2])
 			}
 		}
 		return false
