@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -61,6 +62,15 @@ func TestComparingNumbersWithTexts(t *testing.T) {
 	})
 }
 
+func TestMethodsThatThereAreNot(t *testing.T) {
+	trySlips(t, warningsIn, []slip{
+		{"one", payments + "deny contains \"no\" if input.mcp.method == \"tool/call\"", "a.rego:3:43: MCP has no method \"tool/call\" (did you mean \"tools/call\"?)"},
+		{"of a set", payments + "deny contains \"no\" if input.mcp.method in {\"tools/call\", \"resource/read\"}", "MCP has no method \"resource/read\" (did you mean \"resources/read\"?)"},
+		{"one that there is", payments + "deny contains \"no\" if input.mcp.method == \"resources/read\"", ""},
+		{"a notification", payments + "deny contains \"no\" if input.mcp.method == \"notifications/cancelled\"", ""},
+	})
+}
+
 // TestTrialsThatAreNone: the author wants to try a package, and nobody reads what says so.
 func TestTrialsThatAreNone(t *testing.T) {
 	const rule = "package policy.tools.a\n\nallow if input.tool.name == \"transfer\""
@@ -81,5 +91,22 @@ func TestEveryFileSaysTheMode(t *testing.T) {
 	})
 	if got := problemTexts(report.Problems); !strings.Contains(got, "b.rego:1:1: another file of package policy.tools.a has mode log_only") {
 		t.Error(got)
+	}
+}
+
+// TestMethodsOfTheDefault: what the shipped default allows is no unknown method, and the other way round.
+func TestMethodsOfTheDefault(t *testing.T) {
+	text, err := embedded.ReadFile("rego/policy/tools/default.rego")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, set, _ := strings.Cut(string(text), "_methods := {")
+	set, _, _ = strings.Cut(set, "}")
+	want := []string{"tools/call"}
+	for line := range strings.SplitSeq(strings.TrimSpace(set), "\n") {
+		want = append(want, strings.Trim(strings.TrimSpace(line), "\","))
+	}
+	if got := mcpMethods(); !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))) {
+		t.Errorf("got  %v\nwant %v", got, want)
 	}
 }

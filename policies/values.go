@@ -177,6 +177,9 @@ func placed(texts []*ast.Term, at *ast.Location) []*ast.Term {
 
 // unknownName warns of a tool, server or scope that no registered server has.
 func (p *program) unknownName(path inputPath, text string, at *ast.Location) *Problem {
+	if path.String() == "input.mcp.method" {
+		return unknownMethod(text, at)
+	}
 	if len(p.catalogue) == 0 || text == "" {
 		return nil
 	}
