@@ -35,6 +35,15 @@ func TestScopesOfTheConfigurationAreLookedUp(t *testing.T) {
 	})
 }
 
+func TestMembersAreLookedUp(t *testing.T) {
+	const scopes = "package policy.scopes.a\n\n"
+	trySlips(t, warningsIn, []slip{
+		{"any", scopes + "deny contains \"no\" if input.requested.scopes[_] == \"bank:pya\"", "no registered server has the scope \"bank:pya\""},
+		{"some", scopes + "deny contains \"no\" if {\n\tsome s in input.requested.scopes\n\ts == \"bank:pya\"\n}", "no registered server has the scope \"bank:pya\""},
+		{"one that there is", scopes + "deny contains \"no\" if {\n\tsome s in input.requested.scopes\n\ts == \"bank:pay\"\n}", ""},
+	})
+}
+
 // TestFieldsInObjectGet: the compiler types references, not the keys of object.get, so a misspelled one is always the default.
 func TestFieldsInObjectGet(t *testing.T) {
 	trySlips(t, errorsIn, []slip{

@@ -147,9 +147,9 @@ func binaries(b *ruleBody, f func(operator string, left, right *ast.Term)) {
 func (g *ruleGraph) comparison(b *ruleBody, operator string, left, right *ast.Term, f func(inputPath, *ast.Term)) {
 	switch operator {
 	case ast.Equality.Name, ast.Equal.Name, ast.NotEqual.Name:
-		if path, ok := b.inputPath(left.Value); ok {
+		if path, ok := b.place(left.Value); ok {
 			f(path, right)
-		} else if path, ok := b.inputPath(right.Value); ok {
+		} else if path, ok := b.place(right.Value); ok {
 			f(path, left)
 		}
 	case ast.Member.Name:
@@ -162,6 +162,49 @@ func (g *ruleGraph) comparison(b *ruleBody, operator string, left, right *ast.Te
 			f(append(slices.Clone(path), "[]"), left)
 		}
 	}
+}
+
+// place is inputPath, or for any member of a list (input.token.scopes[_], some x in input.token.scopes) the list and "[]".
+func (b *ruleBody) place(v ast.Value) (inputPath, bool) {
+	if path, ok := b.inputPath(v); ok {
+		return path, true
+	}
+	var list ast.Value
+	switch v := v.(type) {
+	case ast.Ref:
+		if last := v[len(v)-1].Value; len(v) > 2 && !last.IsGround() {
+			list = v[:len(v)-1]
+		}
+	case ast.Var:
+		list = b.membersOf(v)
+	}
+	if list == nil {
+		return nil, false
+	}
+	path, ok := b.inputPath(list)
+	return append(slices.Clone(path), "[]"), ok
+}
+
+// membersOf is what a variable goes through: "some x in LIST" or "every x in LIST".
+func (b *ruleBody) membersOf(v ast.Var) (list ast.Value) {
+	ast.NewGenericVisitor(func(x any) bool {
+		switch x := x.(type) {
+		case *ast.Rule:
+			return x != b.rule
+		case *ast.SomeDecl:
+			if len(x.Symbols) == 1 {
+				if call, ok := x.Symbols[0].Value.(ast.Call); ok && len(call) == 3 && call[1].Value.Compare(v) == 0 {
+					list = call[2].Value
+				}
+			}
+		case *ast.Every:
+			if x.Value != nil && x.Value.Value.Compare(v) == 0 {
+				list = x.Domain.Value
+			}
+		}
+		return false
+	}).Walk(b.rule)
+	return list
 }
 
 // placed gives texts of data.config, which stand in no Rego file, the place where a rule names them.
