@@ -44,6 +44,7 @@ type guideCase struct {
 	Method    string         `json:"method"` // instead of tools/call
 	Arguments map[string]any `json:"arguments"`
 	Token     []string       `json:"token"` // its scopes
+	Used      int64          `json:"used"`  // what mcp.usage counts
 	// of grant
 	Requested []string `json:"requested"`
 	Stage     string   `json:"stage"`
@@ -89,6 +90,7 @@ func (c guideCase) evaluation() oauth.Evaluation {
 	v := oauth.Evaluation{
 		ID: "dec_1", Caller: bank, Subject: c.subject(), Client: c.client(), Action: oauth.AuthZENAction{Name: cmp.Or(c.Method, "tools/call")},
 		MCP: oauth.MCPCall{Method: cmp.Or(c.Method, "tools/call")}, Context: oauth.RequestContext{Time: now},
+		Usage: func(context.Context, time.Duration) (int64, error) { return c.Used, nil },
 	}
 	scopes := oauth.NewScopes(c.Token...)
 	if tool, ok := bank.Tool(c.Tool); ok {
