@@ -97,8 +97,12 @@ func TestParallelCallsNeverExceedAQuota(t *testing.T) {
 
 // decider is the world's with another ledger or reader of uses.
 func (w *world) decider(ledger oauth.Ledger, usage oauth.UsageReader) *oauth.Decider {
+	return w.deciderOf(w.engine, ledger, usage)
+}
+
+func (w *world) deciderOf(policy oauth.AccessPolicy, ledger oauth.Ledger, usage oauth.UsageReader) *oauth.Decider {
 	return oauth.NewDecider(oauth.DeciderConfig{Issuer: issuerID, Catalogue: w.catalogue, Auth: oauth.NewClientAuthenticator(), Tokens: oauth.NewTokenChecker(w.issuer, w.store),
-		Clients: storedClients{w.store}, Policy: w.engine, Tools: w.engine, Scopes: w.engine, Ledger: ledger, Usage: usage, ServerKey: make([]byte, 32)})
+		Clients: storedClients{w.store}, Policy: policy, Tools: w.engine, Scopes: w.engine, Ledger: ledger, Usage: usage, ServerKey: make([]byte, 32)})
 }
 
 // rival is a second server on the same database: right before a use is committed, it has counted one itself.
@@ -181,5 +185,51 @@ func TestACountThatCannotBeReadIsNoAnswer(t *testing.T) {
 	must(t, err)
 	if r.Decision || r.Context.Reason != "policy_error" {
 		t.Errorf("nobody counts: %+v", r)
+	}
+}
+
+// onlooker asks how often the tool was called, as shadow policies do, before the answer is committed.
+type onlooker struct {
+	oauth.AccessPolicy
+	mark func(context.Context) context.Context
+}
+
+func (o onlooker) Decide(ctx context.Context, e oauth.Evaluation) (oauth.Decision, error) {
+	if e.Usage != nil {
+		_, _ = e.Usage(o.mark(context.WithoutCancel(ctx)), time.Hour) // whatever it says
+	}
+	d, err := o.AccessPolicy.Decide(ctx, e)
+	d.CountUse = true
+	return d, err
+}
+
+// TestNoAnswerStandsOnWhatAnOnlookerSees: neither a count that changes nor one that cannot be read. Asked without the mark, both do matter.
+func TestNoAnswerStandsOnWhatAnOnlookerSees(t *testing.T) {
+	unmarked := func(ctx context.Context) context.Context { return ctx }
+	for name, tc := range map[string]struct {
+		mark   func(context.Context) context.Context
+		reader bool
+		want   string
+	}{
+		"a count that changes":                 {oauth.OnlyLooking, true, "allowed"},
+		"a count that cannot be read":          {oauth.OnlyLooking, false, "allowed"},
+		"the same without the mark":            {unmarked, true, "usage_overtaken"},
+		"a fault of storage, without the mark": {unmarked, false, "error"},
+	} {
+		w := newWorld(t, "")
+		var reader oauth.UsageReader = faulty{}
+		if tc.reader {
+			reader = w.store
+		}
+		d := w.deciderOf(onlooker{w.engine, tc.mark}, &rival{w.store, 9}, reader)
+		r, err := d.Evaluate(w.ctx, "Bearer "+demoSecret, oauth.EvaluationRequest{Action: &oauth.AuthZENAction{Name: "tools/call"},
+			Resource: &oauth.AuthZENResource{Type: "tool", ID: "crm_update"}, Context: map[string]any{"access_token": w.tokens().AccessToken}})
+		got := "error"
+		if err == nil {
+			got = r.Context.Reason
+		}
+		if got != tc.want {
+			t.Errorf("%s: %s %v, want %s", name, got, err, tc.want)
+		}
 	}
 }
