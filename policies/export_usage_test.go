@@ -69,7 +69,7 @@ func TestStockOPATakesPoliciesThatCount(t *testing.T) {
 					t.Errorf("with %s: %v %v, want %v", counts, rs, err, want)
 				}
 			}
-			results, err := tester.NewRunner().SetStore(inmem.NewFromObject(map[string]any{"config": config})).SetModules(modules).Run(t.Context(), modules)
+			results, err := tester.NewRunner().SetStore(inmem.NewFromObject(map[string]any{"config": config})).SetModules(modules).RunTests(t.Context(), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
