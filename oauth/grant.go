@@ -39,17 +39,18 @@ type Code struct {
 
 // Family is one code redemption, with its own scopes and refresh generations: one install of a client.
 type Family struct {
-	ID        string
-	GrantID   string
-	Scopes    Scopes // the ceiling of every refresh; with offline_access if that was asked for
-	JKT       string // DPoP key thumbprint; "" = bearer
-	AuthTime  time.Time
-	ACR       string
-	AMR       []string
-	CreatedAt time.Time
-	ExpiresAt time.Time // absolute end
-	EndedAt   time.Time // zero = live
-	EndReason string
+	ID          string
+	GrantID     string
+	Scopes      Scopes // the ceiling of every refresh; with offline_access if that was asked for
+	JKT         string // DPoP key thumbprint; "" = bearer
+	RedirectURI string // that its code went to, as sent; "" = not known
+	AuthTime    time.Time
+	ACR         string
+	AMR         []string
+	CreatedAt   time.Time
+	ExpiresAt   time.Time // absolute end
+	EndedAt     time.Time // zero = live
+	EndReason   string
 }
 
 // Live tells whether the family has neither ended nor expired at the given time.

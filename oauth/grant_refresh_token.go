@@ -1,9 +1,9 @@
 package oauth
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"slices"
 	"time"
 )
 
@@ -40,7 +40,7 @@ func (g RefreshToken) Prove(ctx context.Context, r TokenRequest) (*Authorization
 	if err := checkRefreshLive(s); err != nil {
 		return nil, err
 	}
-	if err := redirectStillThere(r.Client, s.Grant); err != nil {
+	if err := redirectStillThere(r.Client, cmp.Or(s.Family.RedirectURI, s.Grant.RedirectURI)); err != nil {
 		return nil, err
 	}
 	resource, err := tokenResource(g.Resources, r.Form, s.Grant.Resource)
@@ -87,9 +87,9 @@ func checkRefreshLive(s *RefreshState) error {
 }
 
 // redirectStillThere refuses a refresh when the client's document no longer lists the redirect URI that the consent was
-// given for.
-func redirectStillThere(c *Client, g *Grant) error {
-	if g.RedirectURI == "" || slices.Contains(c.RedirectURIs, g.RedirectURI) {
+// given for: the login's own, for a thief's login does not become right by the person's next one.
+func redirectStillThere(c *Client, uri string) error {
+	if _, there := matchRedirect(c.RedirectURIs, uri); uri == "" || there {
 		return nil
 	}
 	return InvalidGrant.Errorf("the client no longer registers the redirect URI of this consent; start a new authorization request").For("redirect_gone")

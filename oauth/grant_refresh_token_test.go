@@ -35,8 +35,8 @@ func TestWhatARefreshStandsOnMustBeAlive(t *testing.T) {
 // TestARefreshNeedsTheRedirectOfItsConsent: a document that no longer lists it is another application's now, or was mended.
 func TestARefreshNeedsTheRedirectOfItsConsent(t *testing.T) {
 	c := &Client{RedirectURIs: []string{"https://app.example/new", "http://127.0.0.1/cb"}}
-	for uri, there := range map[string]bool{"": true, "https://app.example/new": true, "http://127.0.0.1/cb": true, "https://app.example/old": false, "https://app.example/ne": false} {
-		err := redirectStillThere(c, &Grant{RedirectURI: uri})
+	for uri, there := range map[string]bool{"": true, "https://app.example/new": true, "http://127.0.0.1/cb": true, "http://127.0.0.1:1234/cb": true, "https://app.example/old": false, "https://app.example/ne": false} {
+		err := redirectStillThere(c, uri)
 		if (err == nil) != there || err != nil && AsError(err).ReasonOrCode() != "redirect_gone" {
 			t.Errorf("%q: %v", uri, err)
 		}

@@ -319,3 +319,34 @@ func TestWhatHasEndedCostsNothingAgain(t *testing.T) {
 		t.Errorf("tokens of an ended family were revoked: %d rows", n)
 	}
 }
+
+// M8: what was obtained through a redirect URI ends with it, whatever the person has consented to since.
+func TestEachLoginNeedsItsOwnRedirectURI(t *testing.T) {
+	w := newWorld(t, "")
+	const old, new = "https://old.example/cb", "https://new.example/cb"
+	client := oauth.Client{ID: "moving", Name: "Moving", Registration: oauth.RegistrationStatic, Source: oauth.SourceAPI, AuthMethods: []string{"none"}, GrantTypes: []string{"authorization_code", "refresh_token"}}
+	save := func(uris ...string) {
+		t.Helper()
+		client.RedirectURIs = uris
+		must(t, w.store.Commit(w.ctx, oauth.SaveClient{Client: client}))
+	}
+	login := func(uri string) string {
+		t.Helper()
+		out, err := w.exchange(w.consented("alice", authorizeParams("client_id", "moving", "redirect_uri", uri)).Get("code"), "client_id", "moving", "redirect_uri", uri)
+		must(t, err)
+		return out.RefreshToken
+	}
+	save(old, new)
+	thief, owner := login(old), login(new)
+	save(new)
+	_, err := w.refresh(thief, "client_id", "moving")
+	refused(t, err, "invalid_grant", "redirect_gone")
+	_, err = w.refresh(owner, "client_id", "moving")
+	must(t, err)
+	save(old)
+	thief = login(old)
+	save(old, new)
+	if _, err = w.refresh(thief, "client_id", "moving"); err != nil {
+		t.Errorf("the URI is still there: %v", err)
+	}
+}

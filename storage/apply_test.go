@@ -78,7 +78,7 @@ func aGrant(id string) oauth.Grant {
 }
 
 func aFamily(id, grant string) oauth.Family {
-	return oauth.Family{ID: id, GrantID: grant, Scopes: oauth.NewScopes("a:1"), JKT: "jkt", AuthTime: second(-5), ACR: "pwd", AMR: []string{"pwd", "otp"},
+	return oauth.Family{ID: id, GrantID: grant, Scopes: oauth.NewScopes("a:1"), JKT: "jkt", RedirectURI: "http://127.0.0.1:1234/cb", AuthTime: second(-5), ACR: "pwd", AMR: []string{"pwd", "otp"},
 		CreatedAt: second(1), ExpiresAt: second(1000)}
 }
 
