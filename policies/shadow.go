@@ -179,7 +179,7 @@ func (s *Shadow) Decide(ctx context.Context, v oauth.Evaluation) (oauth.Decision
 	if e := s.engine.Load(); e != nil && q == kindTools && v.Tool != nil && e.CountsUse() {
 		d.CountUse = true // or there would be no counts to show it
 	}
-	job := shadowJob{id: v.ID, kind: q, tool: cmp.Or(v.Resource.ID, v.Action.Name), action: v.Action.Name, revision: d.Revision, given: seenCall(d)}
+	job := shadowJob{id: v.ID, kind: q, tool: inRow(cmp.Or(v.Resource.ID, v.Action.Name)), action: inRow(v.Action.Name), revision: d.Revision, given: seenCall(d)}
 	if v.Client != nil {
 		job.client = v.Client.ID
 	}
@@ -212,6 +212,15 @@ func (s *Shadow) GrantScopes(ctx context.Context, r oauth.ScopeRequest) (oauth.S
 		return seenGrant(d, r)
 	})
 	return d, err
+}
+
+// inRow is a name as the audit has it: callers make names up, and those may be as long as a request.
+func inRow(name string) string {
+	const most = 100
+	if len(name) <= most {
+		return name
+	}
+	return strings.ToValidUTF8(name[:most], "") + "…"
 }
 
 // Admit implements oauth.ClientPolicy. Strangers choose what stands in the requests, so their rows tell no clients apart.

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"portcullis/oauth"
 )
@@ -343,5 +344,29 @@ func TestASlowShadowRests(t *testing.T) {
 				t.Errorf("%d evaluations of %s in a second, want %d", n, took, want)
 			}
 		})
+	}
+}
+
+// TestRowsOfFlipsAreShort: names that a caller makes up are cut as in the row of the decision, or one call would be a row of 250 KiB.
+func TestRowsOfFlipsAreShort(t *testing.T) {
+	allow := map[string]string{"access/all.rego": "package policy.access.all\n\nallow if input.subject.id != \"\"\n"}
+	s, n := shadowed(t, allow, nil, 2*time.Second)
+	s.load(context.Background())
+	long := strings.Repeat("é", 100<<10)
+	v := oauth.Evaluation{ID: "dec_1", Caller: demoResource(), Claimed: oauth.AuthZENSubject{Type: "identity", ID: "alice"},
+		Action: oauth.AuthZENAction{Name: long}, Resource: oauth.AuthZENResource{Type: "file", ID: long}}
+	if d, err := s.Decide(context.Background(), v); err != nil || !d.Allow {
+		t.Fatalf("%+v %v", d, err)
+	}
+	s.drain()
+	s.writeRows(context.Background(), s.rows.all(time.Now()))
+	rows := n.list()
+	if len(rows) != 1 || rows[0].WouldBe != "denied" {
+		t.Fatalf("%d rows", len(rows))
+	}
+	for _, text := range []string{rows[0].Tool, rows[0].Action} {
+		if len(text) > 110 || !utf8.ValidString(text) || !strings.HasPrefix(text, "éé") {
+			t.Errorf("a name of %d bytes", len(text))
+		}
 	}
 }
