@@ -27,7 +27,7 @@ func TestUsesAreCountedByHolderToolAndTime(t *testing.T) {
 	for _, at := range []int64{10, 10, 11, 20} {
 		use("g1", "a", at)
 	}
-	use("g1", "b", 20)
+	use("g1", "b", 30)
 	use("g2", "a", 20)
 	for from, want := range map[int64]int64{0: 4, 10: 4, 11: 2, 12: 1, 20: 1, 21: 0} {
 		if got := usage(t, s, "g1", "a", from); got != want {
