@@ -233,3 +233,22 @@ func TestNoAnswerStandsOnWhatAnOnlookerSees(t *testing.T) {
 		}
 	}
 }
+
+// TestAQuotaOnTrialDeniesNothing, also where its count cannot be read, or is another one at every commit.
+func TestAQuotaOnTrialDeniesNothing(t *testing.T) {
+	dir := quota(t, 3)
+	file := filepath.Join(dir, "quota.rego")
+	text, err := os.ReadFile(file)
+	must(t, err)
+	must(t, os.WriteFile(file, append([]byte("# METADATA\n# custom:\n#   mode: log_only\n"), text...), 0o600))
+	for name, reader := range map[string]func(*world) oauth.UsageReader{
+		"a count that cannot be read": func(*world) oauth.UsageReader { return faulty{} },
+		"a count that changes":        func(w *world) oauth.UsageReader { return w.store },
+	} {
+		w := newWorld(t, dir)
+		w.decide = w.decider(&rival{w.store, 9}, reader(w))
+		if r := w.call(w.tokens().AccessToken, "crm_update", nil); !r.Decision {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}

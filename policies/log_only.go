@@ -42,7 +42,7 @@ func (e *Engine) tryOut(g *generation, k kind, input ast.Value, at time.Time, u 
 			continue
 		}
 		cancel := topdown.NewCancel()
-		r := e.within(left, &e.lingering, func() result { return g.run(t.query, input, at, u, cancel) }, cancel.Cancel)
+		r := e.within(left, &e.lingering, func() result { return g.run(t.query, input, at, u.looking(), cancel) }, cancel.Cancel)
 		list[i] = tried{own: t.own, value: r.value, size: r.size, err: r.err,
 			fired: slices.DeleteFunc(r.fired, func(f firedRule) bool { return f.Package != t.own.name })}
 		if r.err != nil && i > 0 && time.Now().After(end) {

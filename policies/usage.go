@@ -32,8 +32,8 @@ func usageDeclaration() *ast.Builtin {
 	}
 }
 
-// usage answers mcp.usage during one evaluation. It travels in the evaluation's context.
-type usage func(seconds *ast.Term) (*ast.Term, error)
+// usage answers mcp.usage during one evaluation; looking: no answer stands on what it says. It travels in the evaluation's context.
+type usage func(looking bool, seconds *ast.Term) (*ast.Term, error)
 
 type usageKey struct{}
 
@@ -45,18 +45,30 @@ func (u usage) context() context.Context {
 	return context.WithValue(context.Background(), usageKey{}, u)
 }
 
+// looking is for packages on trial.
+func (u usage) looking() usage {
+	if u == nil {
+		return nil
+	}
+	return func(_ bool, seconds *ast.Term) (*ast.Term, error) { return u(true, seconds) }
+}
+
 // usageNow asks whoever counts the calls. The caller's context is only good for its values: a client that hangs up must not change what
 // is decided.
 func usageNow(ctx context.Context, v oauth.Evaluation) usage {
 	if v.Usage == nil {
 		return nil
 	}
-	return func(seconds *ast.Term) (*ast.Term, error) {
+	return func(looking bool, seconds *ast.Term) (*ast.Term, error) {
 		window, err := windowOf(seconds)
 		if err != nil {
 			return nil, err
 		}
-		calls, err := v.Usage(context.WithoutCancel(ctx), window)
+		ctx := context.WithoutCancel(ctx)
+		if looking {
+			ctx = oauth.OnlyLooking(ctx)
+		}
+		calls, err := v.Usage(ctx, window)
 		if err != nil {
 			return nil, errors.New("the calls cannot be counted")
 		}
@@ -76,7 +88,7 @@ func windowOf(seconds *ast.Term) (time.Duration, error) {
 
 // usageThen answers what a recorded decision was answered, and notes when it was not asked that.
 func usageThen(nd builtins.NDBCache, missing *bool) usage {
-	return func(seconds *ast.Term) (*ast.Term, error) {
+	return func(_ bool, seconds *ast.Term) (*ast.Term, error) {
 		if calls, found := nd.Get(usageBuiltin, ast.NewArray(seconds)); found {
 			return ast.NewTerm(calls), nil
 		}
@@ -115,7 +127,7 @@ func answerUsage(c topdown.BuiltinContext, seconds *ast.Term) (*ast.Term, error)
 	if u == nil {
 		return nil, errors.New("nobody counts here; in a test say: with mcp.usage as 3")
 	}
-	return u(seconds)
+	return u(false, seconds)
 }
 
 // checkUsage refuses calls of mcp.usage that would always fail: where no tool is called there is nothing to count, and a window that is
