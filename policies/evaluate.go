@@ -29,6 +29,8 @@ type result struct {
 	outlook *outlook // of a partial evaluation (listing.go)
 }
 
+var errUndefined = errors.New("the decision is undefined")
+
 // fired are the exported rules that fired.
 type fired []firedRule
 
@@ -89,7 +91,7 @@ func (g *generation) run(query rego.PreparedEvalQuery, input ast.Value, at time.
 	case err != nil:
 		return result{err: withoutValues(err)}
 	case len(rs) != 1 || value == nil:
-		return result{err: errors.New("the decision is undefined")}
+		return result{err: errUndefined}
 	}
 	return finish(value, g.firedRules(&tracker), nd)
 }

@@ -127,7 +127,9 @@ func (j *judge) run(g *generation, input ast.Value, at time.Time, u usage, cance
 		if nd != nil {
 			q = q.WithNDBuiltinCache(nd)
 		}
+		answered := false
 		err := q.Iter(ctx, func(found topdown.QueryResult) error {
+			answered = true
 			for i, a := range some.asks {
 				values[some.first+i] = a.valueIn(found)
 			}
@@ -135,6 +137,9 @@ func (j *judge) run(g *generation, input ast.Value, at time.Time, u usage, cance
 		})
 		if err != nil {
 			return result{err: withoutValues(err)}
+		}
+		if !answered {
+			return result{err: errUndefined}
 		}
 	}
 	value, err := combineTools(j.asks, values, input)

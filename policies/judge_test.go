@@ -173,3 +173,22 @@ func TestBoundsHoldForWhatNobodyReads(t *testing.T) {
 		}
 	}
 }
+
+// TestJudgeDeniesWhatItGotNoAnswerTo: one undefined rule leaves its whole query without an answer, and what the other rules
+// of the query have against a call would be forgotten.
+func TestJudgeDeniesWhatItGotNoAnswerTo(t *testing.T) {
+	e := engineFrom(t, Config{Dir: dirWith(t, map[string]string{"a.rego": payments + "allow if true\n\ndeny contains \"never\" if true\n"})})
+	g := e.current.Load()
+	var asks []asked
+	for i, policy := range []string{"payments", "absent", "absent", "absent", "absent", "absent"} {
+		asks = append(asks, asked{policy, "deny", ast.Var(fmt.Sprint("x", i))})
+	}
+	asks = append(asks, asked{"payments", "allow", "x6"})
+	j := *g.judge
+	j.asks, j.queries = asks, inquiries(asks)
+	v := call("transfer", nil, "tools:payments.transfer")
+	r := j.run(g, documentOf(t, e.words, func(o *object) error { return o.toolCall(v) }), v.Context.Time, nil, topdown.NewCancel())
+	if r.err == nil {
+		t.Errorf("%v", r.value)
+	}
+}
