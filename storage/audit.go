@@ -1,7 +1,6 @@
 package storage
 
 import (
-	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -39,7 +38,7 @@ type auditBody struct {
 
 // encodeEvents makes the bodies of the events among the changes, so that the writer need not. sure: there is nothing but events
 // and records of decisions.
-func encodeEvents(changes []oauth.Change) (bodies [][]byte, sure bool, err error) {
+func encodeEvents(changes []oauth.Change) (bodies []string, sure bool) {
 	sure = true
 	for _, c := range changes {
 		if _, record := c.(oauth.SaveDecision); record {
@@ -50,26 +49,9 @@ func encodeEvents(changes []oauth.Change) (bodies [][]byte, sure bool, err error
 			sure = false
 			continue
 		}
-		body, err := encodeEvent(&e)
-		if err != nil {
-			return nil, false, err
-		}
-		bodies = append(bodies, body)
+		bodies = append(bodies, encodeEvent(&e))
 	}
-	return bodies, sure, nil
-}
-
-// encodeEvent is the same for the same event (maps are sorted), and never fails on odd text: invalid UTF-8 is replaced.
-func encodeEvent(e *oauth.Event) ([]byte, error) {
-	var b bytes.Buffer
-	j := json.NewEncoder(&b)
-	j.SetEscapeHTML(false)
-	err := j.Encode(auditBody{
-		Outcome: e.Outcome, Reason: e.Reason, SubjectID: e.SubjectID, Username: e.Username, ClientID: e.ClientID, ResourceID: e.ResourceID,
-		GrantID: e.GrantID, FamilyID: e.FamilyID, JTI: e.JTI, Scopes: e.Scopes, Action: e.Action, Tool: e.Tool, DecisionID: e.DecisionID,
-		Rules: e.Rules, Revision: e.Revision, IP: e.IP, RequestID: e.RequestID, Detail: e.Detail,
-	})
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+	return bodies, sure
 }
 
 // appendEvent writes the next encoded event. An event without a time gets the present one.

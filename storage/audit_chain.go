@@ -22,6 +22,7 @@ type chain struct {
 	seals    *seals
 	instance string
 	mac      hash.Hash
+	sealed   []byte // where what is sealed is put together
 	end      chainEnd
 }
 
@@ -30,19 +31,18 @@ func newChain(s *seals, instance string) *chain {
 }
 
 // seal is the HMAC of a row that follows the row with the seal before. Every part has its length in front or a fixed length.
-func (c *chain) seal(before []byte, seq int64, instance string, at int64, kind string, body []byte) []byte {
-	c.mac.Reset()
-	var fixed [16]byte
-	binary.BigEndian.PutUint64(fixed[:8], uint64(seq))
-	binary.BigEndian.PutUint64(fixed[8:], uint64(at))
-	c.mac.Write(before)
-	c.mac.Write(fixed[:])
-	for _, part := range [][]byte{[]byte(instance), []byte(kind), body} {
-		binary.BigEndian.PutUint64(fixed[:8], uint64(len(part)))
-		c.mac.Write(fixed[:8])
-		c.mac.Write(part)
+func (c *chain) seal(before []byte, seq int64, instance string, at int64, kind, body string) []byte {
+	m := append(c.sealed[:0], before...)
+	m = binary.BigEndian.AppendUint64(m, uint64(seq))
+	m = binary.BigEndian.AppendUint64(m, uint64(at))
+	for _, part := range [...]string{instance, kind, body} {
+		m = binary.BigEndian.AppendUint64(m, uint64(len(part)))
+		m = append(m, part...)
 	}
-	return c.mac.Sum(nil)
+	c.sealed = m
+	c.mac.Reset()
+	c.mac.Write(m)
+	return c.mac.Sum(make([]byte, 0, sha256.Size))
 }
 
 func (c *chain) endSeal(end chainEnd) []byte {
@@ -52,11 +52,11 @@ func (c *chain) endSeal(end chainEnd) []byte {
 }
 
 // append writes one sealed row and moves the end in memory. The caller moves it back when the row is rolled back.
-func (c *chain) append(t *tx, at int64, kind string, body []byte) error {
+func (c *chain) append(t *tx, at int64, kind, body string) error {
 	next := c.end.seq + 1
 	mac := c.seal(c.end.mac, next, c.instance, at, kind, body)
 	err := t.run(`INSERT INTO audit (seq, instance, at, type, body, mac) VALUES ($1, $2, $3, $4, $5, $6)`,
-		next, c.instance, at, kind, string(body), mac)
+		next, c.instance, at, kind, body, mac)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errChain, err)
 	}

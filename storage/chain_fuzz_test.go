@@ -41,7 +41,7 @@ func FuzzChainSeal(f *testing.F) {
 // seal puts a fixed number of bytes in front, as a chain does: the seal of the row before has always 32.
 func (r sealedRow) seal(s *seals) []byte {
 	c := newChain(s, "")
-	return c.seal(sum(s.audit, []byte(r.before)), r.seq, r.instance, r.at, r.kind, []byte(r.body))
+	return c.seal(sum(s.audit, []byte(r.before)), r.seq, r.instance, r.at, r.kind, r.body)
 }
 
 // FuzzFlippedAuditByte: a changed byte in any column of any row is found, and the row is named.

@@ -40,10 +40,7 @@ func (s *Store) Commit(_ context.Context, changes ...oauth.Change) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	bodies, sure, err := encodeEvents(changes)
-	if err != nil {
-		return fmt.Errorf("%w: %w", oauth.ErrUnavailable, err)
-	}
+	bodies, sure := encodeEvents(changes)
 	a, err := s.enqueue(bodies, sure, func(t *tx) error {
 		for _, c := range changes {
 			t.states = t.states || !leavesTokens(c)
@@ -72,7 +69,7 @@ func (s *Store) do(work func(*tx) error) error {
 }
 
 // enqueue hands work to the writer, or refuses when too many wait or the store is closed.
-func (s *Store) enqueue(bodies [][]byte, sure bool, work func(*tx) error) (*ask, error) {
+func (s *Store) enqueue(bodies []string, sure bool, work func(*tx) error) (*ask, error) {
 	a := &ask{work: work, bodies: bodies, sure: sure, since: time.Now(), answered: make(chan error, 1)}
 	s.gate.RLock()
 	defer s.gate.RUnlock()

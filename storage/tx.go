@@ -14,7 +14,7 @@ type tx struct {
 	conn    *sql.Conn
 	stmts   map[string]*sql.Stmt
 	chain   *chain
-	bodies  [][]byte // encoded events of the caller whose changes are being applied
+	bodies  []string // encoded events of the caller whose changes are being applied
 	clients []string // cached clients that COMMIT makes stale
 	states  bool     // COMMIT makes remembered token states stale
 }

@@ -100,7 +100,7 @@ func (c *chain) follow(row AuditRow) *BadRow {
 	if want := c.end.seq + 1; row.Seq != want {
 		return &BadRow{want, fmt.Sprintf("missing: row %d comes after row %d", row.Seq, c.end.seq)}
 	}
-	if !hmac.Equal(row.MAC, c.seal(c.end.mac, row.Seq, row.Instance, row.at, row.Event.Type, []byte(row.body))) {
+	if !hmac.Equal(row.MAC, c.seal(c.end.mac, row.Seq, row.Instance, row.at, row.Event.Type, row.body)) {
 		return &BadRow{row.Seq, "its content, its place or the row before it was changed"}
 	}
 	c.end = chainEnd{row.Seq, row.MAC}

@@ -15,7 +15,7 @@ import (
 // ask is one caller's work for the writer, and where the outcome goes.
 type ask struct {
 	work     func(*tx) error
-	bodies   [][]byte // encoded events, in order
+	bodies   []string // encoded events, in order
 	sure     bool     // it only appends events and records of decisions: nothing in it can fail for this caller alone
 	since    time.Time
 	err      error
