@@ -138,3 +138,15 @@ func TestPolicyEval(t *testing.T) {
 		})
 	}
 }
+
+// TestRunThatFitsNothing: a misspelled --run would pass in a pipeline for ever.
+func TestRunThatFitsNothing(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "policy")
+	if code, _, stderr := command(t, "", "policy", "init", dir); code != 0 {
+		t.Fatal(stderr)
+	}
+	code, _, stderr := command(t, "", "policy", "test", dir, "--run", "amuonts")
+	if code != 2 || !strings.Contains(stderr, "no test fits --run amuonts") {
+		t.Errorf("%d %s", code, stderr)
+	}
+}

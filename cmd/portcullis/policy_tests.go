@@ -48,6 +48,9 @@ import data.lib.mcp.testing makes whole inputs, so that a test is three lines.`}
 		} else if err != nil {
 			return err
 		}
+		if options.Run != "" && len(report.Tests) == 0 && len(report.Bench) == 0 {
+			return &exitCode{code: exitUsage, err: fmt.Errorf("portcullis: no test fits --run %s; it is compared with package.name, and -v lists those", options.Run)}
+		}
 		if err := a.printTests(report, verbose, asJSON || a.output == "json"); err != nil {
 			return err
 		}
