@@ -92,6 +92,20 @@ func TestTrialsThatAreNone(t *testing.T) {
 	})
 }
 
+func TestMalformedConstants(t *testing.T) {
+	const scopes = "package policy.scopes.a\n\n"
+	trySlips(t, errorsIn, []slip{
+		{"a reason", payments + "deny contains {\"cod\": \"a\", \"message\": \"b\"} if input.tool.name == \"transfer\"", "rule deny holds {\"cod\": \"a\", \"message\": \"b\"}, which is no {code, message}"},
+		{"a requirement", payments + "require_authn contains {\"maxage\": 5}", "rule require_authn holds {\"maxage\": 5}, which is no {acr_values, max_age}"},
+		{"a list that is a text", scopes + "require_authn contains {\"acr_values\": \"mfa\"}", "which is no {acr_values, max_age}"},
+		{"an age that is a text", payments + "require_authn contains {\"max_age\": \"5\"}", "which is no {acr_values, max_age}"},
+		{"a withheld scope", scopes + "deny_scope contains {\"scope\": \"bank:pay\", \"message\": \"m\"}", "which is no {scope, code, message}"},
+		{"an obligation", payments + "obligations contains {\"typ\": \"x\", \"id\": \"y\"}", "which is no {id, type, properties}"},
+		{"computed", payments + "deny contains {\"code\": \"a\", \"message\": sprintf(\"%v\", [1])}", ""},
+		{"right", payments + "require_authn contains {\"max_age\": 300, \"acr_values\": [\"mfa\"]}", ""},
+	})
+}
+
 // TestEveryFileSaysTheMode: rules of a file that says nothing would be switched off by another file.
 func TestEveryFileSaysTheMode(t *testing.T) {
 	report := checked(t, map[string]string{

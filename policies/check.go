@@ -120,7 +120,49 @@ func wrongForm(form ruleForm, r *ast.Rule) string {
 	if ruleName(r) == "allow" && !r.Default && value.Value.Compare(ast.Boolean(false)) == 0 {
 		return "is false, which denies nothing (write deny contains \"…\" to deny)"
 	}
-	return wrongConstant(form, ruleName(r), value.Value)
+	if wrong := wrongConstant(form, ruleName(r), value.Value); wrong != "" {
+		return wrong
+	}
+	return wrongEntry(ruleName(r), value)
+}
+
+// wrongEntry says what the router would make of a constant entry of a set: a policy_error, which denies every call.
+func wrongEntry(name string, entry *ast.Term) string {
+	o, ok := entry.Value.(ast.Object)
+	if !ok || hasComputed(entry) {
+		return ""
+	}
+	text := func(keys ...string) bool {
+		for _, key := range keys {
+			if !isText(valueOf(o, key)) {
+				return false
+			}
+		}
+		return true
+	}
+	want := ""
+	switch {
+	case name == "deny" && (o.Len() != 2 || !text("code", "message")):
+		want = "{code, message}"
+	case name == "deny_scope" && (o.Len() != 3 || !text("scope", "code", "message")):
+		want = "{scope, code, message}"
+	case name == "require_authn" && !isRequirement(o):
+		want = "{acr_values, max_age}"
+	case name == "obligations" && !isObligation(o):
+		want = "{id, type, properties}"
+	default:
+		return ""
+	}
+	return fmt.Sprintf("holds %s, which is no %s", entry, want)
+}
+
+// hasComputed tells whether any part of a term is known only at run time.
+func hasComputed(t *ast.Term) (computed bool) {
+	ast.WalkTerms(t, func(t *ast.Term) bool {
+		computed = computed || isComputed(t)
+		return computed
+	})
+	return computed
 }
 
 func isComputed(t *ast.Term) bool {
