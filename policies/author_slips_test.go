@@ -1,6 +1,9 @@
 package policies
 
 import (
+	"bytes"
+	"context"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -131,5 +134,17 @@ func TestMethodsOfTheDefault(t *testing.T) {
 	}
 	if got := mcpMethods(); !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))) {
 		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
+// TestTheServerSaysWarnings: not everybody checks a folder before saving it.
+func TestTheServerSaysWarnings(t *testing.T) {
+	var out bytes.Buffer
+	dir := dirWith(t, map[string]string{"a.rego": payments + "deny contains \"no\" if input.tool.name == \"tranfser\"\n"})
+	if _, err := New(context.Background(), Config{Dir: dir, Defaults: true, Catalogue: twoServers(t), Log: slog.New(slog.NewTextHandler(&out, nil))}); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); !strings.Contains(got, "level=WARN") || !strings.Contains(got, "a.rego:3:42: no registered server has a tool") {
+		t.Error(got)
 	}
 }

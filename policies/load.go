@@ -27,6 +27,7 @@ type generation struct {
 	files     int                 // of the author's directory
 	tests     int                 // that passed before it was activated
 
+	warnings     []Problem // what check says of them
 	cacheability []Cacheability
 	memories     map[kind]*memory // of the routers whose answers can be remembered
 	lister       *lister
@@ -321,7 +322,7 @@ func load(ctx context.Context, s source, found []Problem, remember int) (*genera
 	if err != nil {
 		return nil, err
 	}
-	g.tests = report.Passed
+	g.tests, g.warnings = report.Passed, p.warnings
 	return g, nil
 }
 

@@ -54,6 +54,7 @@ func (e *Engine) swap(ctx context.Context, catalogue []*oauth.Resource, next *gi
 		e.source, e.given = s, next
 		e.noteChanges(next, changes)
 		e.current.Store(g)
+		e.noteWarnings(g)
 		e.noteObstacles(g)
 	}
 	r := e.report(e.current.Load())
@@ -89,6 +90,13 @@ func (e *Engine) noteChanges(next *given, changes Changes) {
 	e.noting.Lock()
 	defer e.noting.Unlock()
 	e.origin, e.changes = next.words(), changes
+}
+
+// noteWarnings tells the operator what check would: a folder that nobody checked lets calls through all the same.
+func (e *Engine) noteWarnings(g *generation) {
+	for _, p := range g.warnings {
+		e.log.Warn("policy warning", slog.String("warning", p.String()))
+	}
 }
 
 // noteObstacles tells the operator which rules cost an evaluation for every question.
