@@ -46,10 +46,12 @@
 //	registration.go                      DCR                                         RFC 7591
 //	client_digest.go                     what a consent is bound to: another digest asks again
 //	catalogue.go arguments.go            resources and tools; arguments against inputSchema
+//	usual_schema.go                      which input schemas surely compile, so that a start need not compile them
 //	decision.go challenge.go             the decision point and its challenges       AuthZEN 1.0, RFC 6750 §3, RFC 9470
 //	metadata.go                          paths and documents                         RFC 8414, RFC 9728
+//	tried.go                             what packages in mode log_only would have changed, in answer and audit
 //	usage.go                             how often a tool was called: counts, and turns of those that ask for them
 //	record.go                            what a policy decision saw, kept beside the audit
 //	configured.go                        objects of the configuration file
-//	errors.go json.go secret.go limiter.go lru.go display.go          small tools
+//	errors.go json.go secret.go limiter.go lru.go display.go address.go    small tools
 package oauth
