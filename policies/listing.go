@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -17,7 +18,8 @@ import (
 // lister answers which tools could be called at all. It evaluates the tool router partially, with everything unknown that the
 // asking server will only write with the call, once for all tools that look the same to the rules.
 type lister struct {
-	query    rego.PreparedPartialQuery
+	query    func() (rego.PreparedPartialQuery, error) // made at the first question
+	alone    chan struct{}                             // holds one while a partial evaluation runs
 	unknowns []*ast.Term
 	names    []test  // the rules only test a tool's name: names with equal results make no difference
 	ids      []test  // the same for resource.id, which is the name again
@@ -42,11 +44,7 @@ func unknownInputs() []inputPath {
 }
 
 func (p *program) newLister(ctx context.Context, c *ast.Compiler, remember int) (*lister, error) {
-	query, err := rego.New(rego.Query(outlookQuery+"[x]"), rego.Compiler(c), rego.Store(p.store()), rego.StrictBuiltinErrors(true), usageFunction()).PrepareForPartial(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("policies: prepare %s: %w", outlookQuery, err)
-	}
-	l := &lister{query: query, unknowns: []*ast.Term{usageUnknown()}}
+	l := &lister{query: p.partialQuery(), alone: make(chan struct{}, 1), unknowns: []*ast.Term{usageUnknown()}}
 	d := p.dependenciesOf(c, outlookQuery)
 	for i, unknown := range unknownInputs() {
 		if i == 0 || slices.ContainsFunc(d.paths, func(p inputPath) bool { return p.begins(unknown) || unknown.begins(p) }) {
@@ -59,6 +57,45 @@ func (p *program) newLister(ctx context.Context, c *ast.Compiler, remember int) 
 	l.looks = newMemory(known, max(1, remember))
 	l.remember = remember > 0 && (len(d.obstacles) == 0 || len(d.obstacles) == 1 && slices.Equal(d.calls, []string{usageBuiltin})) // that is unknown here
 	return l, nil
+}
+
+// partialQuery makes the query over rules and documents of its own. OPA's copy propagation writes into the terms that it works on, those of the rules and of
+// the documents among them, so nothing that is evaluated otherwise may share them.
+func (p *program) partialQuery() func() (rego.PreparedPartialQuery, error) {
+	return sync.OnceValues(func() (rego.PreparedPartialQuery, error) {
+		own := p.compiler(false)
+		if own.Compile(p.chosen(false)); own.Failed() {
+			return rego.PreparedPartialQuery{}, fmt.Errorf("policies: compile for %s: %w", outlookQuery, own.Errors)
+		}
+		query, err := rego.New(rego.Query(outlookQuery+"[x]"), rego.Compiler(own), rego.Store(p.newStore()), rego.StrictBuiltinErrors(true), usageFunction()).
+			PrepareForPartial(context.Background())
+		if err != nil {
+			err = fmt.Errorf("policies: prepare %s: %w", outlookQuery, err)
+		}
+		return query, err
+	})
+}
+
+// partially evaluates the outlook with unknowns, one evaluation at a time, and gives what is left of the query to read before the next one begins.
+// It waits at most so long for its turn.
+func (l *lister) partially(ctx context.Context, wait time.Duration, input ast.Value, read func([]ast.Body), more ...rego.EvalOption) error {
+	turn := time.NewTimer(wait)
+	defer turn.Stop()
+	select {
+	case l.alone <- struct{}{}:
+	case <-turn.C:
+		return errors.New("another partial evaluation is running")
+	}
+	defer func() { <-l.alone }()
+	query, err := l.query()
+	if err != nil {
+		return err
+	}
+	partial, err := query.Partial(ctx, append(more, rego.EvalParsedInput(ast.NewTerm(input).Copy().Value), rego.EvalNondeterministicBuiltins(true))...)
+	if err == nil {
+		read(partial.Queries)
+	}
+	return err
 }
 
 func (p inputPath) term() *ast.Term {
@@ -129,8 +166,11 @@ func (e *Engine) outlook(g *generation, v oauth.Evaluation, seen map[cacheKey]*o
 	if err := write(&input); err != nil {
 		return nil, err
 	}
+	if _, err := l.query(); err != nil { // compiled the first time, which is no part of the deadline
+		return nil, err
+	}
 	cancel := topdown.NewCancel()
-	r := e.guard(func() result { return l.evaluate(input.value(), at(v.Context), cancel) }, cancel.Cancel)
+	r := e.guard(func() result { return l.evaluate(input.value(), at(v.Context), e.deadline, cancel) }, cancel.Cancel)
 	if r.err != nil {
 		return nil, r.err
 	}
@@ -141,20 +181,17 @@ func (e *Engine) outlook(g *generation, v oauth.Evaluation, seen map[cacheKey]*o
 	return r.outlook, nil
 }
 
-func (l *lister) evaluate(input ast.Value, at time.Time, cancel topdown.Cancel) result {
-	partial, err := l.query.Partial(context.Background(),
-		rego.EvalParsedInput(input),
-		rego.EvalParsedUnknowns(l.unknowns),
-		rego.EvalTime(at),
-		rego.EvalNondeterministicBuiltins(true),
-		rego.EvalExternalCancel(cancel))
+func (l *lister) evaluate(input ast.Value, at time.Time, wait time.Duration, cancel topdown.Cancel) result {
+	var found *outlook
+	err := l.partially(context.Background(), wait, input, func(left []ast.Body) { found = readOutlook(left) },
+		rego.EvalParsedUnknowns(l.unknowns), rego.EvalTime(at), rego.EvalExternalCancel(cancel))
 	switch {
 	case topdown.IsCancel(err):
 		return result{err: withoutValues(err)}
 	case err != nil:
 		return result{outlook: &outlook{possible: true}}
 	}
-	return result{outlook: readOutlook(partial.Queries)}
+	return result{outlook: found}
 }
 
 // readOutlook reads what is left of the query. Each body is one way in which a member x of the set comes about. A body with

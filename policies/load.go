@@ -294,10 +294,15 @@ func (p *program) compile(withTests bool) (*ast.Compiler, []Problem) {
 // generation. It is never written to again: a waiting write would block every evaluation.
 func (p *program) store() storage.Store {
 	if p.documents == nil {
-		data := map[string]any{"config": p.config, "servers": p.servers}
-		p.documents = inmem.NewFromObjectWithOpts(data, inmem.OptReturnASTValuesOnRead(true), inmem.OptRoundTripOnWrite(false))
+		p.documents = p.newStore()
 	}
 	return p.documents
+}
+
+// newStore holds the documents in terms of its own.
+func (p *program) newStore() storage.Store {
+	data := map[string]any{"config": p.config, "servers": p.servers}
+	return inmem.NewFromObjectWithOpts(data, inmem.OptReturnASTValuesOnRead(true), inmem.OptRoundTripOnWrite(false))
 }
 
 // load makes a generation that remembers this many answers per router, or says everything that is wrong.

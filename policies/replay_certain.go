@@ -18,6 +18,9 @@ const (
 	denied              // it is denied whatever they are
 )
 
+// partialTurn is how long a record waits for its partial evaluation; they run one after the other.
+const partialTurn = time.Minute
+
 // certainWithout evaluates a call partially, with the missing values unknown. The rules may be able to read a value and yet not come to
 // it, since a condition before it fails.
 func (a *reenactment) certainWithout(r *recorded, input map[string]any, missing []hiddenPlace, more ...rego.EvalOption) certainty {
@@ -40,18 +43,17 @@ func (a *reenactment) certainWithout(r *recorded, input map[string]any, missing 
 	defer timer.Stop()
 	saved := &saves{}
 	notAsked := false
-	partial, err := a.lister.query.Partial(usageThen(r.ND, &notAsked).context(), append(more,
-		rego.EvalParsedInput(term.Value),
+	left := uncertain
+	err = a.lister.partially(usageThen(r.ND, &notAsked).context(), partialTurn, term.Value, func(bodies []ast.Body) { left = r.certainlyDenied(bodies) }, append(more,
 		rego.EvalParsedUnknowns(unknowns),
 		rego.EvalTime(time.Unix(0, r.At)),
-		rego.EvalNondeterministicBuiltins(true),
 		rego.EvalExternalCancel(cancel),
 		rego.EvalQueryTracer(saved))...)
 	switch {
 	case err != nil:
 		return uncertain
 	case saved.any:
-		return r.certainlyDenied(partial.Queries)
+		return left
 	}
 	return untouched
 }
