@@ -308,14 +308,15 @@ func checkRedirectQuery(query string) error {
 }
 
 // AwayFrom refuses a redirect that would carry our cookies to the client. On http loopback a browser tells cookies apart by host and
-// path, not by port (RFC 6265 §8.5), so no callback may lie below our own pages there; with https the cookies are __Host- ones.
+// path, not by port (RFC 6265 §8.5), and the server may answer under several loopback names, so no callback may lie below our own pages
+// there; with https the cookies are __Host- ones.
 func (t Target) AwayFrom(issuer string) error {
 	own, err := url.Parse(issuer)
 	callback, bad := url.Parse(t.uri)
 	switch {
 	case err != nil || bad != nil:
 		return InvalidRequest.Errorf("redirect_uri cannot be read").For("redirect_uri_invalid")
-	case own.Scheme != "http" || t.kind != RedirectLoopback || !strings.EqualFold(own.Hostname(), callback.Hostname()):
+	case own.Scheme != "http" || t.kind != RedirectLoopback:
 		return nil
 	}
 	where := path.Clean("/" + callback.Path) // as a browser resolves dot segments, escaped ones too
