@@ -107,7 +107,7 @@ func (s *scene) apply(t *testing.T, c Change) {
 		}
 		s.files = with(s.files, "added.rego", text)
 	case ChangeDeadline:
-		s.deadline = 0
+		s.deadline = time.Minute
 	case ChangeRequest:
 		if s.call != nil {
 			s.call.Args = map[string]any{}

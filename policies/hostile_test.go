@@ -110,7 +110,7 @@ func TestHostilePoliciesDenyAndOthersGoOn(t *testing.T) {
 	const most = 1 << 30 // bytes that one decision may allocate in all, the collected ones included
 	for name, body := range hostile() {
 		t.Run(name, func(t *testing.T) {
-			e := engineFrom(t, Config{Dir: dirWith(t, map[string]string{"a.rego": hostilePolicy(body)}), Defaults: true, Catalogue: []*oauth.Resource{demoResource()}, Cache: -1})
+			e := engineFrom(t, Config{Dir: dirWith(t, map[string]string{"a.rego": hostilePolicy(body)}), Defaults: true, Catalogue: []*oauth.Resource{demoResource()}, Cache: -1, Deadline: DefaultDeadline})
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			answer := make(chan oauth.Decision)
