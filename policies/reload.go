@@ -52,8 +52,7 @@ func (e *Engine) swap(ctx context.Context, catalogue []*oauth.Resource, next *gi
 	}
 	if moved && err == nil {
 		e.source, e.given = s, next
-		e.noteChanges(next, changes)
-		e.current.Store(g)
+		e.putInForce(g, next, changes)
 		e.noteWarnings(g)
 		e.noteObstacles(g)
 	}
@@ -86,10 +85,12 @@ func (e *Engine) noteReload(err error) {
 	e.lastErr = err
 }
 
-func (e *Engine) noteChanges(next *given, changes Changes) {
+// putInForce lets decisions see the generation, and Status what it is, at the same time.
+func (e *Engine) putInForce(g *generation, next *given, changes Changes) {
 	e.noting.Lock()
 	defer e.noting.Unlock()
 	e.origin, e.changes = next.words(), changes
+	e.current.Store(g)
 }
 
 // noteWarnings tells the operator what check would: a folder that nobody checked lets calls through all the same.
