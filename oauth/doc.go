@@ -36,7 +36,7 @@
 //	token.go grant_type.go               the pipeline; what a grant type is          RFC 6749 §3.2
 //	grant_authorization_code.go pkce.go  codes                                       RFC 6749 §4.1.3, RFC 7636
 //	grant_refresh_token.go               rotation, reuse window                      RFC 6749 §6, OAuth 2.1 §4.3.1
-//	issuer.go keys.go                    access tokens; signing keys and the JWKS    RFC 9068, RFC 7517
+//	issuer.go keys.go jose/jwks.go       access tokens; signing keys; the JWKS        RFC 9068, RFC 7517
 //	token_check.go introspect.go         is this token alive                         RFC 7662
 //	revoke.go                            revocation                                  RFC 7009
 //	client_auth.go resource_auth.go      none, basic, post; resource servers         RFC 6749 §2.3

@@ -12,15 +12,16 @@
 //   - load.go compiles everything at once against the input schemas (schemas/), builds the data documents
 //     (catalogue.go) and prepares one query per router: that is a generation, and it never changes.
 //   - rule_graph.go knows who refers to whom, and so which tools a rule is about: fields.go types its arguments by the tools' own
-//     schemas (argument_schema.go), values.go looks its constants up, absent.go finds what a missing value silences, references.go what it refers to below data. passes.go
-//     finds the problems that others hide. report.go says all of that to an author, in the same way as to a server.
+//     schemas (argument_schema.go), values.go looks its constants up, absent.go finds what a missing value silences, references.go what it refers to below data, methods.go the names
+//     of MCP's methods; rule_choice.go and vocabulary.go hold what may be defined and compared. passes.go
+//     finds the problems that others hide. report.go says all of that to an author, in the same way as to a server, as the problems of problem.go.
 //   - runner.go runs *_test packages; a directory whose own tests fail is not activated. coverage.go says what they do not reach.
 //   - engine.go holds the generation in force behind an atomic pointer; reload.go swaps it or keeps the last good one;
 //     given.go puts files in force that an operator sent, or kept ones (stored.go); changes.go tells what differs.
-//   - input.go turns oauth's types into an OPA document; nothing else does. An evaluation gets of it what the rules can read.
+//   - input.go turns oauth's types into an OPA document (terms.go); nothing else does. An evaluation gets of it what the rules can read.
 //   - evaluate.go runs a query, deadline.go ends it in time; decode.go reads its result strictly.
 //   - judge.go answers for the router of tool calls: it asks for the packages' rules and combines their values in Go, with the
-//     shapes of shape.go; instrument.go lets those rules tell that they fired.
+//     shapes of shape.go, and the routers of the other kinds are made for the packages that there are (router.go); instrument.go lets those rules tell that they fired.
 //   - dependencies.go finds out at load which input paths the rules can read; sieve.go makes a key of their values,
 //     from the same code that makes the input, and cache.go remembers answers by it.
 //   - listing.go tells which tools a token could call at all, by partial evaluation; listing_classes.go lets it do so once for
@@ -29,16 +30,17 @@
 //     those after the answer is known, and tells what would be another one.
 //   - shadow.go asks a whole candidate directory, after answers were given and never before; shadow_rows.go gathers what it would have
 //     answered otherwise for the audit.
+//   - usage.go is the built-in mcp.usage: how often a tool was called; export_usage.go its stand-in for stock OPA.
 //   - decide.go implements oauth.ScopePolicy, oauth.ClientPolicy and oauth.AccessPolicy with these.
 //
 // What a decision saw and said is kept as a document (record.go), if the operator wants it. input.go writes it, too (record_page.go);
 // arguments and other values of callers are replaced by keyed digests (record_digest.go), and an author's package system.log
 // keeps back more (record_mask.go, mask_policy.go). The files of each generation are kept, too (stored.go). recorded.go reads a record
-// back, reenact.go evaluates it again as a server would have; explain.go says why a decision is what it is, and replay.go what a
-// candidate would have said. Neither guesses a value that a record keeps back.
+// back, reenact.go evaluates it again as a server would have; explain.go (with explain_changes.go and explain_trace.go) says why a decision is what it is, and
+// replay.go (with replay_known.go, replay_certain.go and replay_report.go) what a candidate would have said. Neither guesses a value that a record keeps back.
 //
 // For authors only: query.go evaluates a question, format.go is opa fmt, export.go writes what stock OPA needs, and a folder to
-// begin with (skeleton/); measure.go times tests.
+// begin with (skeleton/); catalogue_file.go reads the exported catalogue, measure.go times tests. demo.go holds the policies of the demo.
 //
 // The routers (rego/mcp/authz), and the judge in the place of one of them, combine the authors' packages (policy.KIND.NAME): allowed iff some package says
 // allow == true, none denies, no required scope is missing and no login requirement is unmet. Everything that

@@ -14,7 +14,7 @@ import (
 )
 
 // judge gives the answer of mcp.authz.tools.judgement without evaluating that router: it asks for each exported rule of the
-// packages and combines the values in Go (combine.go). The router itself costs several times what the rules of an author do. It stays
+// packages and combines the values in Go (combineTools, shape.go). The router itself costs several times what the rules of an author do. It stays
 // what tests, exports and lists of tools use, and a test over random policies holds both against each other.
 type judge struct {
 	compiler *ast.Compiler

@@ -146,30 +146,6 @@ func (k *Key) Sign(typ string, claims []byte) (string, error) {
 	return string(b64.AppendEncode(token, signature)), nil
 }
 
-// JWKS is the key set document (RFC 7517 §5) of public keys, in the given order.
-func JWKS(keys ...PublicKey) []byte {
-	set := struct {
-		Keys []json.RawMessage `json:"keys"`
-	}{Keys: []json.RawMessage{}}
-	for _, p := range keys {
-		key, err := jwk.FromRaw(p.raw)
-		if err == nil {
-			var text []byte
-			if text, err = marshalJWK(key, p); err == nil {
-				set.Keys = append(set.Keys, text)
-			}
-		}
-		if err != nil {
-			panic("jose: a public key that was made here has no JWK: " + err.Error())
-		}
-	}
-	document, err := json.Marshal(set)
-	if err != nil {
-		panic("jose: a key set has no JSON: " + err.Error())
-	}
-	return document
-}
-
 func marshalJWK(key jwk.Key, p PublicKey) ([]byte, error) {
 	for name, value := range map[string]string{jwk.KeyIDKey: p.kid, jwk.AlgorithmKey: p.alg, jwk.KeyUsageKey: "sig"} {
 		if err := key.Set(name, value); err != nil {
