@@ -44,8 +44,8 @@
 //	client_metadata_check.go             CIMD: what a URL and a document must be
 //	admission.go                         policy.clients, for both ways to register
 //	registration.go                      DCR                                         RFC 7591
-//	client_digest.go                     what a consent is bound to: another digest asks again
-//	catalogue.go arguments.go            resources and tools; arguments against inputSchema
+//	client_digest.go                     what a pending consent is bound to: a change ends it
+//	catalogue.go argument_check.go       resources and tools; arguments against inputSchema
 //	usual_schema.go                      which input schemas surely compile, so that a start need not compile them
 //	decision.go challenge.go             the decision point and its challenges       AuthZEN 1.0, RFC 6750 §3, RFC 9470
 //	metadata.go                          paths and documents                         RFC 8414, RFC 9728

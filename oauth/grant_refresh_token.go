@@ -127,3 +127,11 @@ func (g RefreshToken) retry(ctx context.Context, a *Authorization, s *RefreshSta
 	return nil, InvalidGrant.Errorf("the refresh token was used before; every token of this login has been revoked").For("refresh_reused").
 		Costing(EndFamily{ID: s.Family.ID, Reason: "refresh_reused", At: ev.Time}, ev)
 }
+
+// reuseWindow is 0 for confidential and key-bound clients: they can prove who they are, so a retry is a replay.
+func (i *Issuer) reuseWindow(a *Authorization) time.Duration {
+	if !a.Client.Public() || a.JKT != "" {
+		return 0
+	}
+	return i.cfg.ReuseGrace
+}

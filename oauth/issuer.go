@@ -148,14 +148,6 @@ func (i *Issuer) mintRefresh(a *Authorization, out *TokenResponse, now time.Time
 	return []Change{change}, nil
 }
 
-// reuseWindow is 0 for confidential and key-bound clients: they can prove who they are, so a retry is a replay.
-func (i *Issuer) reuseWindow(a *Authorization) time.Duration {
-	if !a.Client.Public() || a.JKT != "" {
-		return 0
-	}
-	return i.cfg.ReuseGrace
-}
-
 // successorKey seals a successor so that neither the database alone nor the server key alone opens it.
 func (i *Issuer) successorKey(presented string) []byte {
 	sum := sha256.Sum256(append(jose.Derive(i.cfg.ServerKey, "refresh successor"), presented...))

@@ -12,7 +12,7 @@
 //   - load.go compiles everything at once against the input schemas (schemas/), builds the data documents
 //     (catalogue.go) and prepares one query per router: that is a generation, and it never changes.
 //   - rule_graph.go knows who refers to whom, and so which tools a rule is about: fields.go types its arguments by the tools' own
-//     schemas (argument_schema.go), values.go looks its constants up, absent.go finds what a missing value silences, references.go what it refers to below data, methods.go the names
+//     schemas (argument_types.go), values.go looks its constants up, absent.go finds what a missing value silences, references.go what it refers to below data, methods.go the names
 //     of MCP's methods; rule_choice.go and vocabulary.go hold what may be defined and compared. passes.go
 //     finds the problems that others hide. report.go says all of that to an author, in the same way as to a server, as the problems of problem.go.
 //   - runner.go runs *_test packages; a directory whose own tests fail is not activated. coverage.go says what they do not reach.

@@ -29,12 +29,6 @@ func (s *sourceText) folder() string {
 	return filepath.Dir(s.name)
 }
 
-// place is where a value came from: a line and column of the file, or the name of a variable or flag.
-type place struct {
-	outside   string // "environment variable X", "flag --x"; "" = the file
-	line, col int    // from 1
-}
-
 // problem is one fault of the configuration.
 type problem struct {
 	at      place
@@ -100,20 +94,6 @@ func (r *report) anyFaulty(path string) bool {
 func (r *report) given(path string) bool {
 	_, ok := r.places[path]
 	return ok
-}
-
-// placeOf is where the value at path stands, or the nearest value around it.
-func (r *report) placeOf(path string) place {
-	for {
-		if at, ok := r.places[path]; ok {
-			return at
-		}
-		i := strings.LastIndexByte(path, '.')
-		if i < 0 {
-			return place{line: 1, col: 1}
-		}
-		path = path[:i]
-	}
 }
 
 // err is nil, or a *configError with all problems in line order, those from outside the file last.

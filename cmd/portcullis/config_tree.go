@@ -12,7 +12,6 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
-	"github.com/goccy/go-yaml/token"
 )
 
 // kind is what a YAML value is.
@@ -85,27 +84,12 @@ func parseYAML(source *sourceText, r *report) *node {
 	return nil
 }
 
-func syntaxPlace(err error) place {
-	var syntax yaml.Error
-	if errors.As(err, &syntax) && syntax.GetToken() != nil {
-		return tokenPlace(syntax.GetToken())
-	}
-	return place{line: 1, col: 1}
-}
-
 func syntaxMessage(err error) string {
 	var syntax yaml.Error
 	if errors.As(err, &syntax) {
 		return syntax.GetMessage()
 	}
 	return err.Error()
-}
-
-func tokenPlace(t *token.Token) place {
-	if t == nil || t.Position == nil {
-		return place{line: 1, col: 1}
-	}
-	return place{line: t.Position.Line, col: t.Position.Column}
 }
 
 // treeBuilder turns goccy's nodes into ours and reports what this configuration does not take.
