@@ -46,7 +46,7 @@ type ShadowConfig struct {
 
 // Bounds of a shadow. One worker: a candidate must not take the cores that answers need.
 const (
-	shadowQueue   = 256
+	shadowQueue   = 32 // a question of the largest size takes 14 MB once it is decoded
 	shadowWorkers = 1
 )
 
