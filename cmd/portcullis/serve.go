@@ -196,6 +196,7 @@ func (p *parts) servers() (public, admin, socket *http.Server) {
 		}}
 	}
 	admin = server.HTTPServer("", p.admin)
+	admin.SetKeepAlivesEnabled(false) // it holds few connections, and a program that rests on one would keep others out
 	socket = server.HTTPServer("", adminSocketHandler(people{p.store}, generations{p}, p.config.log))
 	for _, s := range []*http.Server{public, admin, socket} {
 		s.ErrorLog = slog.NewLogLogger(p.config.log.Handler(), slog.LevelWarn)
