@@ -167,7 +167,7 @@ func TestDecisionsDuringReloads(t *testing.T) {
 	all := map[seen]int{}
 	var stop atomic.Bool
 	var wg sync.WaitGroup
-	for range 4 {
+	for range 2 {
 		wg.Go(func() {
 			for !stop.Load() {
 				d, err := e.Decide(context.Background(), call("transfer", nil, "tools:payments.transfer"))
@@ -202,7 +202,8 @@ func TestDecisionsDuringReloads(t *testing.T) {
 			early = liveHeap()
 		}
 	}
-	if late := liveHeap(); late > 2*early {
+	const room = 64 << 20 // for what is under way; a hundredth of every generation that is past would be more after a thousand
+	if late := liveHeap(); late > early+room {
 		t.Errorf("the heap grew from %d to %d MB", early>>20, late>>20)
 	}
 	stop.Store(true)
