@@ -202,7 +202,7 @@ func TestDecisionsDuringReloads(t *testing.T) {
 			early = liveHeap()
 		}
 	}
-	const room = 64 << 20 // for what is under way; a hundredth of every generation that is past would be more after a thousand
+	const room = 64 << 20 // for what is under way; 80 kB of each of 800 generations that are past would be more
 	if late := liveHeap(); late > early+room {
 		t.Errorf("the heap grew from %d to %d MB", early>>20, late>>20)
 	}
