@@ -17,6 +17,9 @@ func (b *bench) opaServer(tools int) (target, error) {
 	if err := copyRego(filepath.Join(b.source, "../../policies/rego"), filepath.Join(dir, "shipped")); err != nil {
 		return target{}, err
 	}
+	if err := copyRego(filepath.Join(b.source, "../../policies/stock"), filepath.Join(dir, "shipped/lib")); err != nil {
+		return target{}, err // it does not know mcp.usage: what an export has in the place of lib/usage.rego
+	}
 	if err := copyRego(filepath.Join(b.source, "policy"), filepath.Join(dir, "author")); err != nil {
 		return target{}, err
 	}
