@@ -56,11 +56,47 @@ func TestStrangersAreLimited(t *testing.T) {
 	})
 	t.Run("AS-38, C11 wrong client secrets", func(t *testing.T) {
 		s := start(t, "main.yaml", nil)
-		b := s.browser(t)
 		q := ask(web)
-		wantSlowed(t, 300, func(int) *answer { return b.post("/token", q.redemption("x"), "Authorization", basic("web", "guess")) })
+		code := s.browser(t).code(q)
+		wantSlowed(t, 300, func(int) *answer {
+			return s.program(t).post("/token", q.redemption("x"), "Authorization", basic("web", "guess"))
+		}) // each from another address
+		b := s.program(t)
 		b.post("/token", ask().redemption("x")).wantError(400, "invalid_grant") // another client is not slowed down
+		b.post("/token", q.redemption(code), q.credentials()...).want(200)      // and the right secret never
+		s.wantLimited(t, "client_auth_limited")
 	})
+	t.Run("C11 wrong codes", func(t *testing.T) {
+		s := start(t, "main.yaml", nil)
+		code := s.browser(t).code(ask())
+		wantSlowed(t, 300, func(int) *answer { return s.program(t).post("/token", ask().redemption("x")) })
+		s.program(t).post("/token", ask().redemption(code)).want(200)
+		s.wantLimited(t, "code_limited")
+	})
+	t.Run("C11 refreshes of one login", func(t *testing.T) {
+		s := start(t, "main.yaml", nil)
+		b := s.browser(t)
+		token := b.tokens(ask()).text("refresh_token")
+		wantSlowed(t, 1000, func(int) *answer {
+			a := b.refresh("cli", token)
+			if a.status == http.StatusOK {
+				token = a.text("refresh_token")
+			}
+			return a
+		})
+		s.wantLimited(t, "refresh_limited")
+	})
+}
+
+// wantLimited: a limit that was reached stands in the audit once, and is counted.
+func (s *server) wantLimited(t *testing.T, reason string) {
+	t.Helper()
+	if n := s.auditTypes()["token.limited denied"]; n != 1 {
+		t.Errorf("%d rows of a limit that was reached", n)
+	}
+	if metrics := s.program(t).get(s.admin + "/metrics").want(200).body; !strings.Contains(metrics, `portcullis_limited_total{reason="`+reason+`"}`) {
+		t.Errorf("%s is not counted:\n%s", reason, tail(metrics, 1000))
+	}
 }
 
 // J12: what is too long is refused before anybody looks at it.
