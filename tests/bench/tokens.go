@@ -13,7 +13,10 @@ import (
 	"time"
 )
 
-const tokenWorkers = 16
+const (
+	tokenWorkers    = 16
+	loginsPerWorker = 32 // a login may refresh three hundred times at once and once a second then
+)
 
 // tokenServer is a contestant at the token endpoints. Its answers are checked the same way.
 type tokenServer struct {
@@ -94,14 +97,15 @@ func (s *tokenServer) exchanges(count int) (measured, error) {
 	return m, err
 }
 
-// chains redeems a code for each worker and returns what refreshes them, each in turn.
+// chains redeems codes for each worker and returns what refreshes them, each in turn.
 func (s *tokenServer) chains() (step, error) {
-	fresh, err := s.codes(tokenWorkers)
+	const logins = tokenWorkers * loginsPerWorker
+	fresh, err := s.codes(logins)
 	if err != nil {
 		return nil, err
 	}
-	tokens := make([]string, tokenWorkers)
-	err = parallel(tokenWorkers, tokenWorkers, func(i int) error {
+	tokens := make([]string, logins)
+	err = parallel(logins, tokenWorkers, func(i int) error {
 		c, err := dial(s.at().address)
 		if err != nil {
 			return err
@@ -111,12 +115,15 @@ func (s *tokenServer) chains() (step, error) {
 		tokens[i] = t.Refresh
 		return err
 	})
+	turns := make([]int, tokenWorkers)
 	return func(worker int, c *connection) error {
-		t, err := issue(c, refreshRequest(s.host, tokens[worker], ""))
-		if err == nil && t.Refresh == tokens[worker] {
+		mine := &tokens[turns[worker]%loginsPerWorker*tokenWorkers+worker]
+		turns[worker]++
+		t, err := issue(c, refreshRequest(s.host, *mine, ""))
+		if err == nil && t.Refresh == *mine {
 			err = fmt.Errorf("the refresh token was not rotated")
 		}
-		tokens[worker] = t.Refresh
+		*mine = t.Refresh
 		return err
 	}, err
 }
