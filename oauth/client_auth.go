@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// Limits of wrong secrets, counted per client or resource and per address, so that a stranger's failures do not lock out the owner.
+// Limits of wrong secrets, counted per client and, for resources, per address. They slow down wrong answers only: the right secret passes, or
+// whoever knows a client's id could shut it out. So a secret must be one that cannot be guessed; a short one draws a warning at start.
 const (
 	authFailures     = 10
 	authFailuresPer  = time.Minute
@@ -25,11 +26,11 @@ const (
 func AuthMethods() []string { return []string{AuthMethodNone, AuthMethodBasic, AuthMethodPost} }
 
 // ClientAuthenticator proves which client or resource server sends a direct request (RFC 6749 §2.3).
-type ClientAuthenticator struct{ failures *Limiter }
+type ClientAuthenticator struct{ failures, alarms *Limiter }
 
 // NewClientAuthenticator makes one with its own count of failures.
 func NewClientAuthenticator() *ClientAuthenticator {
-	return &ClientAuthenticator{failures: NewLimiter(authFailures, authFailuresPer, 3*authFailures, authFailureKeys)}
+	return &ClientAuthenticator{failures: NewLimiter(authFailures, authFailuresPer, 3*authFailures, authFailureKeys), alarms: newAlarms()}
 }
 
 // credentials are what a request presents. There may be two readings of a Basic header: the form-encoded one of RFC 6749 §2.3.1,
@@ -50,15 +51,11 @@ func (c credentials) refuse(reason string) *Error {
 
 // Authenticate finds the client that sends a direct request and proves it by the method that it presents. A public client
 // only names itself. Unknown clients and wrong secrets get the same answer after the same work. Faults of the storage and of a document's host are
-// passed on as they are: they are never invalid_client.
+// passed on as they are: they are never invalid_client. A refusal may cost an alarm, which the endpoint pays.
 func (a *ClientAuthenticator) Authenticate(ctx context.Context, resolver ClientResolver, r DirectRequest, maxStale time.Duration) (*Client, error) {
 	presented, err := presentedCredentials(r)
 	if err != nil {
 		return nil, err
-	}
-	key := "client " + presented.ids[0] + " " + limitedAddress(ctx)
-	if ok, after := a.failures.Check(key); !ok {
-		return nil, SlowDown.Errorf("too many failed authentications; wait before the next one").For("client_auth_limited").After(after)
 	}
 	client, err := findClient(ctx, resolver, presented.ids, maxStale)
 	if err != nil {
@@ -68,10 +65,23 @@ func (a *ClientAuthenticator) Authenticate(ctx context.Context, resolver ClientR
 	if reason == "" {
 		return client, nil
 	}
-	if presented.method != AuthMethodNone { // who presents no secret guesses none; a forgotten client must always hear invalid_client
-		a.failures.Allow(key)
+	if presented.method == AuthMethodNone { // who presents no secret guesses none; a forgotten client must always hear invalid_client
+		return nil, presented.refuse(reason)
 	}
-	return nil, presented.refuse(reason)
+	return nil, a.wrong(ctx, presented, client, reason)
+}
+
+// wrong slows down guesses of a secret. A name that nobody registered is counted alike, but leaves no row.
+func (a *ClientAuthenticator) wrong(ctx context.Context, c credentials, client *Client, reason string) *Error {
+	ok, after := a.failures.Allow("client " + c.ids[0])
+	if ok {
+		return c.refuse(reason)
+	}
+	e := SlowDown.Errorf("too many failed authentications; wait before the next one").For("client_auth_limited").After(after)
+	if client == nil {
+		return e
+	}
+	return e.Costing(alarm(ctx, a.alarms, client.ID, Event{ClientID: client.ID, Reason: e.Reason})...)
 }
 
 // findClient is nil without error when no reading of the id is a client.

@@ -34,6 +34,7 @@
 //	login.go login_delay.go turns.go password.go session.go form_token.go    people, delays, one at a time, argon2id, sessions, form tokens
 //	account.go                           connected agents, password change
 //	token.go grant_type.go               the pipeline; what a grant type is          RFC 6749 §3.2
+//	token_limits.go                      how often a client may be wrong and a login may refresh
 //	grant_authorization_code.go pkce.go  codes                                       RFC 6749 §4.1.3, RFC 7636
 //	grant_refresh_token.go               rotation, reuse window                      RFC 6749 §6, OAuth 2.1 §4.3.1
 //	issuer.go keys.go jose/jwks.go       access tokens; signing keys; the JWKS        RFC 9068, RFC 7517

@@ -16,6 +16,7 @@ const (
 	EventTokenRetried     = "token.retried" // a retry inside the reuse window
 	EventTokenRefused     = "token.refused"
 	EventTokenRevoked     = "token.revoked"
+	EventTokenLimited     = "token.limited" // alarm, once in a window
 	EventGrantEnded       = "grant.ended"
 	EventCodeReplayed     = "code.replayed"      // alarm
 	EventRefreshReused    = "refresh.reused"     // alarm

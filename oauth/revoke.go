@@ -30,7 +30,7 @@ func (e *RevocationEndpoint) Revoke(ctx context.Context, r DirectRequest) error 
 	}
 	client, err := e.cfg.Auth.Authenticate(ctx, e.cfg.Clients, r, AnyAge)
 	if err != nil {
-		return err
+		return pay(ctx, e.cfg.Ledger, err)
 	}
 	token := r.Form.Get("token")
 	if token == "" {

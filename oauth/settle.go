@@ -32,3 +32,9 @@ func settle[T any](ctx context.Context, ledger Ledger, try func() (T, []Change, 
 	}
 	return none, AsError(lost)
 }
+
+// pay commits what a refusal costs that came before any try, and then passes it on.
+func pay(ctx context.Context, ledger Ledger, refusal error) error {
+	_, err := settle(ctx, ledger, func() (struct{}, []Change, error) { return struct{}{}, nil, refusal })
+	return err
+}

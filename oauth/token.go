@@ -25,11 +25,12 @@ type TokenEndpoint struct {
 	cfg    TokenConfig
 	gate   scopeGate
 	grants map[string]GrantType
+	limits *tokenLimits
 }
 
 // NewToken builds the endpoint from its list of grant types.
 func NewToken(cfg TokenConfig) (*TokenEndpoint, error) {
-	e := &TokenEndpoint{cfg: cfg, gate: scopeGate{policy: cfg.Policy, resources: cfg.Resources, accessTTL: cfg.AccessTTL}, grants: map[string]GrantType{}}
+	e := &TokenEndpoint{cfg: cfg, gate: scopeGate{policy: cfg.Policy, resources: cfg.Resources, accessTTL: cfg.AccessTTL}, grants: map[string]GrantType{}, limits: newTokenLimits()}
 	for _, g := range cfg.Grants {
 		if e.grants[g.Name()] != nil {
 			return nil, errors.New("token: grant type " + g.Name() + " is there twice")
@@ -71,7 +72,7 @@ func (e *TokenEndpoint) Token(ctx context.Context, r DirectRequest) (*TokenRespo
 	}
 	client, err := e.cfg.Auth.Authenticate(ctx, e.cfg.Clients, r, e.cfg.MaxStale)
 	if err != nil {
-		return nil, err
+		return nil, pay(ctx, e.cfg.Ledger, err)
 	}
 	grant := e.grants[name]
 	switch {
@@ -82,23 +83,31 @@ func (e *TokenEndpoint) Token(ctx context.Context, r DirectRequest) (*TokenRespo
 	case grant.ClientAuth() == ClientConfidential && client.Public():
 		return nil, UnauthorizedClient.Errorf("the grant type %q needs a client with a secret", name)
 	}
+	counted := false
 	return settle(ctx, e.cfg.Ledger, func() (*TokenResponse, []Change, error) {
-		return e.try(ctx, grant, TokenRequest{Form: r.Form, Client: client})
+		a, err := grant.Prove(ctx, TokenRequest{Form: r.Form, Client: client})
+		if err != nil {
+			return nil, nil, e.limits.wrong(ctx, client, err)
+		}
+		if !counted { // a lost race is the same request
+			counted = true
+			if err := e.limits.proven(ctx, a); err != nil {
+				return nil, nil, err
+			}
+		}
+		return e.try(ctx, a)
 	})
 }
 
-func (e *TokenEndpoint) try(ctx context.Context, grant GrantType, r TokenRequest) (*TokenResponse, []Change, error) {
-	a, err := grant.Prove(ctx, r)
-	if err != nil {
-		return nil, nil, err
-	}
+// try decides about what was proven and mints.
+func (e *TokenEndpoint) try(ctx context.Context, a *Authorization) (*TokenResponse, []Change, error) {
 	decided, err := e.gate.grantScopes(ctx, a.scopeRequest(), a.Ceiling)
 	if err != nil {
-		return nil, nil, a.refused(ctx, decided.Decision, AsError(err))
+		return nil, nil, e.limits.refused(ctx, a, decided.Decision, AsError(err))
 	}
 	if a.Stage == StageRefresh && !decided.Refresh { // to answer without rotating would switch the detection of reuse off
-		e := InvalidGrant.Errorf("the policy no longer lets this client refresh; start a new authorization request").For("refresh_denied")
-		return nil, nil, a.refused(ctx, decided.Decision, e)
+		denied := InvalidGrant.Errorf("the policy no longer lets this client refresh; start a new authorization request").For("refresh_denied")
+		return nil, nil, e.limits.refused(ctx, a, decided.Decision, denied)
 	}
 	a.Refresh.Issue = a.Refresh.Issue && decided.Refresh
 	out, minted, err := e.cfg.Issuer.Mint(a, decided)

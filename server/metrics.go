@@ -42,6 +42,7 @@ type Metrics struct {
 	requests  *prometheus.CounterVec
 	tokens    *prometheus.CounterVec
 	decisions *prometheus.CounterVec
+	limits    *prometheus.CounterVec
 	latency   prometheus.Histogram
 	reasons   words
 }
@@ -59,13 +60,16 @@ func NewMetrics(cfg MetricsConfig) *Metrics {
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "portcullis_decisions_total", Help: "Decisions on calls by outcome and reason.",
 		}, []string{"outcome", "reason"}),
+		limits: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "portcullis_limited_total", Help: "Requests refused for their frequency (429), by limit.",
+		}, []string{"reason"}),
 		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "portcullis_decision_seconds", Help: "Time that a decision took, its audit row included.",
 			Buckets: []float64{.00025, .0005, .001, .002, .003, .005, .01, .025, .05, .1, .25, 1},
 		}),
 		reasons: words{limit: 100},
 	}
-	m.registry.MustRegister(m.requests, m.tokens, m.decisions, m.latency,
+	m.registry.MustRegister(m.requests, m.tokens, m.decisions, m.limits, m.latency,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.registerFigures(cfg)
 	return m
@@ -124,6 +128,13 @@ func (m *Metrics) request(route string, status int) {
 func (m *Metrics) token(grantType, outcome string) {
 	if m != nil {
 		m.tokens.WithLabelValues(knownGrantType(grantType), outcome).Inc()
+	}
+}
+
+// limited counts a refusal by its limit; the words are this program's own.
+func (m *Metrics) limited(reason string) {
+	if m != nil {
+		m.limits.WithLabelValues(reason).Inc()
 	}
 }
 

@@ -68,9 +68,10 @@ func TestStrangersAreLimited(t *testing.T) {
 	})
 	t.Run("C11 wrong codes", func(t *testing.T) {
 		s := start(t, "main.yaml", nil)
-		code := s.browser(t).code(ask())
-		wantSlowed(t, 300, func(int) *answer { return s.program(t).post("/token", ask().redemption("x")) })
-		s.program(t).post("/token", ask().redemption(code)).want(200)
+		q := ask()
+		code := s.browser(t).code(q)
+		wantSlowed(t, 300, func(int) *answer { return s.program(t).post("/token", q.redemption("x")) })
+		s.program(t).post("/token", q.redemption(code)).want(200)
 		s.wantLimited(t, "code_limited")
 	})
 	t.Run("C11 refreshes of one login", func(t *testing.T) {
