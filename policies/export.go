@@ -58,7 +58,26 @@ func exported(o ExportOptions) (map[string][]byte, error) {
 	if problems = append(found, problems...); len(problems) > 0 {
 		return nil, loadError(withCarets(problems, s.author))
 	}
-	files := map[string][]byte{}
+	files, err := s.stockFiles(p)
+	if err != nil {
+		return nil, err
+	}
+	for name, schema := range p.inputs {
+		if files["schemas/"+name+schemaEnding], err = exportedDocument(schema); err != nil {
+			return nil, err
+		}
+	}
+	if len(o.Catalogue) > 0 {
+		if files[CatalogueFile], err = WriteCatalogue(o.Catalogue); err != nil {
+			return nil, fmt.Errorf("policies: %w", err)
+		}
+	}
+	return files, nil
+}
+
+// stockFiles are the modules and the data documents of a source that parsed without problems, as stock OPA wants them.
+func (s source) stockFiles(p *program) (files map[string][]byte, err error) {
+	files = map[string][]byte{}
 	for _, f := range s.shipped {
 		if f.isRego() && !f.isTest() && p.modules[f.name()] != nil {
 			if files[f.name()], err = p.exportedText(f); err != nil {
@@ -75,23 +94,20 @@ func exported(o ExportOptions) (map[string][]byte, error) {
 		}
 		files[f.path] = withUsageImport(p.modules[f.path], f.data)
 	}
-	documents := map[string]any{"config/data.json": p.config, "servers/data.json": p.servers}
-	for name, schema := range p.inputs {
-		documents["schemas/"+name+schemaEnding] = schema
-	}
-	for name, document := range documents {
-		text, err := json.MarshalIndent(document, "", "  ")
-		if err != nil {
-			return nil, fmt.Errorf("policies: %w", err)
-		}
-		files[name] = append(text, '\n')
-	}
-	if len(o.Catalogue) > 0 {
-		if files[CatalogueFile], err = WriteCatalogue(o.Catalogue); err != nil {
-			return nil, fmt.Errorf("policies: %w", err)
+	for name, document := range map[string]any{"config/data.json": p.config, "servers/data.json": p.servers} {
+		if files[name], err = exportedDocument(document); err != nil {
+			return nil, err
 		}
 	}
 	return files, nil
+}
+
+func exportedDocument(document any) ([]byte, error) {
+	text, err := json.MarshalIndent(document, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("policies: %w", err)
+	}
+	return append(text, '\n'), nil
 }
 
 func sortedNames(files map[string][]byte) []string {
