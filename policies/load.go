@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -38,6 +39,8 @@ type generation struct {
 	countsUse bool        // those about calls ask mcp.usage
 	masks     masking
 	maskTree  *maskNode // what records keep back, with the constant masks
+
+	bundle func() (ServedBundle, error) // made once, when it is asked for
 }
 
 // source is everything that a generation is made of, read but not yet understood.
@@ -333,7 +336,7 @@ func load(ctx context.Context, s source, found []Problem, remember int) (*genera
 
 // generation prepares everything that a compiled program is asked.
 func (p *program) generation(ctx context.Context, s source, compiler *ast.Compiler, remember int) (g *generation, err error) {
-	g = &generation{revision: s.revision, files: len(s.author), catalogue: s.catalogue, places: p.places}
+	g = &generation{revision: s.revision, files: len(s.author), catalogue: s.catalogue, places: p.places, bundle: sync.OnceValues(s.servedBundle)}
 	if g.queries, err = p.prepare(ctx, compiler); err != nil {
 		return nil, err
 	}
