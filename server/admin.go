@@ -10,12 +10,13 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// AdminConfig is what the admin listener needs. It listens on loopback; only what is harmless to everybody on this
-// machine is there: health without detail and metrics.
+// AdminConfig is what the admin listener needs. It listens on loopback; what is harmless to everybody on this
+// machine is open there: health without detail and metrics. The policies need a token.
 type AdminConfig struct {
 	Checks  map[string]func(context.Context) error // all must pass for /readyz; the name goes to the log
 	Detail  func() any                             // what /readyz tells beside its status, as JSON; nil = nothing (DESIGN §9: detail on loopback only)
 	Metrics *Metrics                               // nil = no /metrics
+	Bundle  *BundleConfig                          // nil = the policies are not served
 	Hosts   []string                               // further Host headers beside the loopback names
 	Log     *slog.Logger                           // nil = slog.Default()
 }
@@ -42,6 +43,10 @@ func NewAdmin(cfg AdminConfig) (http.Handler, error) {
 	engine.GET("/readyz", f.readyz(cfg.Checks, cfg.Detail))
 	if cfg.Metrics != nil {
 		engine.GET("/metrics", gin.WrapH(cfg.Metrics.Handler()))
+	}
+	if cfg.Bundle != nil {
+		engine.GET(pathBundle, f.bundle(*cfg.Bundle))
+		engine.HEAD(pathBundle, f.bundle(*cfg.Bundle))
 	}
 	return engine, nil
 }

@@ -90,7 +90,7 @@ func (f *face) logAccess(c *gin.Context) {
 
 // quietRoute tells whether a route is asked for so often and means so little that its line is for debugging.
 func quietRoute(route string) bool {
-	return route == "/livez" || route == "/readyz" || route == "/metrics" || strings.HasSuffix(route, "/static/:file")
+	return route == "/livez" || route == "/readyz" || route == "/metrics" || route == pathBundle || strings.HasSuffix(route, "/static/:file")
 }
 
 // recoverPanic turns a panic into a 500 with the request id.
