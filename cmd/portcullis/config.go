@@ -23,6 +23,7 @@ type Config struct {
 	TrustedProxies []string           `yaml:"trusted_proxies"`
 	AdminListen    string             `yaml:"admin_listen"`
 	AdminSocket    filePath           `yaml:"admin_socket"`
+	BundleToken    filePath           `yaml:"admin_bundle_token_file"` // "" = the policies are not served
 	Database       filePath           `yaml:"database"`
 	ServerKeyFile  filePath           `yaml:"server_key_file"` // default: portcullis.key beside the database
 	Policies       filePath           `yaml:"policies"`

@@ -16,6 +16,7 @@ func check(c *Config, r *report) {
 	checkIssuer(c, r)
 	checkListeners(c, r)
 	checkFiles(c, r)
+	checkBundleToken(c, r)
 	checkLifetimes(c, r)
 	checkCIMD(c, r)
 	oneOf(r, "policy.defaults", c.Policy.Defaults, "on", "none")

@@ -73,12 +73,21 @@ func wire(ctx context.Context, c Config) (p *parts, err error) {
 	if err != nil {
 		return nil, err
 	}
-	admin := server.AdminConfig{Checks: p.checks(), Hosts: c.adminHosts(), Log: c.log}
-	if c.adminOnLoopback() { // DESIGN §9: metrics and detail are open on loopback only
+	p.admin, err = p.adminFace(metrics)
+	return p, err
+}
+
+// adminFace is the handler of the admin listener.
+func (p *parts) adminFace(metrics *server.Metrics) (http.Handler, error) {
+	admin := server.AdminConfig{Checks: p.checks(), Hosts: p.config.adminHosts(), Log: p.config.log}
+	if p.config.adminOnLoopback() { // DESIGN §9: metrics and detail are open on loopback only
 		admin.Metrics, admin.Detail = metrics, func() any { return generations{p}.status().public() }
 	}
-	p.admin, err = server.NewAdmin(admin)
-	return p, err
+	var err error
+	if admin.Bundle, err = p.servedBundle(); err != nil {
+		return nil, err
+	}
+	return server.NewAdmin(admin)
 }
 
 // metrics counts for /metrics; the figures of other rooms are read when somebody asks.
