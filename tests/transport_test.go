@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -183,7 +184,7 @@ func sourcePaths(t *testing.T, file string) []string {
 	var paths []string
 	ast.Inspect(tree, func(n ast.Node) bool {
 		if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
-			if text, err := strconv.Unquote(lit.Value); err == nil && regexp.MustCompile(`^/[a-z0-9/{}]+$`).MatchString(text) {
+			if text, err := strconv.Unquote(lit.Value); err == nil && regexp.MustCompile(`^/[a-z0-9/{}.]+$`).MatchString(text) {
 				paths = append(paths, strings.ReplaceAll(text, "{name}", "alice"))
 			}
 		}
@@ -199,7 +200,8 @@ func TestNoOperatorRouteIsPublic(t *testing.T) {
 	s := start(t, "main.yaml", nil)
 	b := s.program(t)
 	operator := append(sourcePaths(t, "../server/admin.go"), sourcePaths(t, "../cmd/portcullis/admin_socket.go")...)
-	if len(operator) < 6 {
+	operator = append(operator, sourcePaths(t, "../server/admin_bundle.go")...)
+	if len(operator) < 7 || !slices.Contains(operator, "/bundles/active.tar.gz") {
 		t.Fatalf("only %v", operator)
 	}
 	for _, path := range append(operator, "/debug/pprof/", "/debug/pprof/heap", "/debug/vars", "/admin", "/admin/users", "/v1/keys", "/v1/policies", "/.git/config", "/.env", "/config", "/portcullis.yaml", "/health", "/healthz", "/status") {
