@@ -223,7 +223,7 @@ type (
 	ClientReader interface {
 		Client(ctx context.Context, id string) (*Client, error)
 	}
-	// UserReader reads users.
+	// UserReader reads users. The list of groups may be shared: do not change it in place.
 	UserReader interface {
 		User(ctx context.Context, id string) (*User, error)
 		UserByName(ctx context.Context, canonical string) (*User, error)
@@ -238,7 +238,7 @@ type (
 	CodeReader interface {
 		Code(ctx context.Context, hash []byte) (*CodeState, error)
 	}
-	// RefreshReader reads a refresh token, its family and grant by the token's SHA-256.
+	// RefreshReader reads a refresh token, its family and grant by the token's SHA-256. Family and grant may be shared: do not change them.
 	RefreshReader interface {
 		Refresh(ctx context.Context, hash []byte) (*RefreshState, error)
 	}

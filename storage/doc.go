@@ -29,8 +29,8 @@
 // # Reading
 //
 // Reader has a pool of read-only connections with prepared statements, and each read of the oauth interfaces is one
-// query, so it sees one moment. Store is a Reader with a writer and small memories of clients and of token states
-// (cache.go, states.go), which are dropped after COMMIT and before the caller is answered. OpenReader opens the same reads beside a running server, without the lock.
+// query, so it sees one moment. Store is a Reader with a writer and small memories of clients, of token states and of unused refresh
+// tokens (cache.go, states.go, unused.go), which are brought up to date after COMMIT and before the caller is answered. OpenReader opens the same reads beside a running server, without the lock.
 //
 // # The audit
 //

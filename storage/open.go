@@ -56,10 +56,10 @@ func openLocked(ctx context.Context, c Config, path string, lock *flock.Flock) (
 		return nil, err
 	}
 	reader.seals = seals
-	s := &Store{Reader: reader, path: path, name: c.Instance, lock: lock, clients: newClientCache(c.ClientCache), states: newStateCache(), unchecked: later, keep: c.KeepDecisions, records: c.MaxDecisions}
+	s := &Store{Reader: reader, path: path, name: c.Instance, lock: lock, clients: newClientCache(c.ClientCache), states: newStateCache(), unused: newUnusedCache(), unchecked: later, keep: c.KeepDecisions, records: c.MaxDecisions}
 	s.writer = &writer{
 		source: dsn(path, "rw", c.Busy), wait: c.Wait, queue: make(chan *ask, c.Queue), done: make(chan struct{}),
-		chain: newChain(seals, c.Instance), onCommit: s.forget, onDoubt: s.forgetAll,
+		chain: newChain(seals, c.Instance), onCommit: s.committed, onDoubt: s.forgetAll,
 	}
 	if err := s.begin(ctx, c); err != nil {
 		s.writer.disconnect()

@@ -11,10 +11,12 @@ func saveRefresh(t *tx, r *oauth.Refresh) error {
 	if err := t.demand(`SELECT 1 FROM families WHERE id = $1 AND ended_at = 0`, r.FamilyID); err != nil {
 		return err
 	}
-	return insertRefresh(t, r)
+	return insertRefresh(t, nil, r)
 }
 
-func insertRefresh(t *tx, r *oauth.Refresh) error {
+// insertRefresh stores a token after its parent, if it has one, was marked as used.
+func insertRefresh(t *tx, used []byte, r *oauth.Refresh) error {
+	t.noteUnused(used, r)
 	return t.run(`INSERT INTO refresh_tokens (hash, family_id, generation, created_at, expires_at, used_at, window_ends, successor)
 		VALUES ($1, $2, $3, $4, $5, 0, 0, NULL)`,
 		r.Hash, r.FamilyID, r.Generation, stamp(r.CreatedAt), stamp(r.ExpiresAt))
@@ -44,7 +46,7 @@ func rotateRefresh(t *tx, c oauth.RotateRefresh) error {
 	if err != nil {
 		return err
 	}
-	return insertRefresh(t, &c.Next)
+	return insertRefresh(t, c.Hash, &c.Next)
 }
 
 // Refresh reads a refresh token, used or not, with its family and grant.

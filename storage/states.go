@@ -16,8 +16,11 @@ type stateCache struct {
 	mu     sync.Mutex
 	epoch  uint64
 	states *simplelru.LRU[stateKey, oauth.TokenState]
-	users  *simplelru.LRU[string, *oauth.User] // so that the tokens of a person or a grant share one copy
-	grants *simplelru.LRU[string, *oauth.Grant]
+
+	// What the tokens of a person, a consent or a login share, so that there is one copy.
+	users    *simplelru.LRU[string, *oauth.User]
+	grants   *simplelru.LRU[string, *oauth.Grant]
+	families *simplelru.LRU[string, *oauth.Family]
 }
 
 type stateKey struct{ jti, grant, family, user string }
@@ -26,7 +29,8 @@ type stateKey struct{ jti, grant, family, user string }
 const maxStates = 16384
 
 func newStateCache() *stateCache {
-	return &stateCache{states: newLRU[stateKey, oauth.TokenState](maxStates), users: newLRU[string, *oauth.User](maxStates), grants: newLRU[string, *oauth.Grant](maxStates)}
+	return &stateCache{states: newLRU[stateKey, oauth.TokenState](maxStates), users: newLRU[string, *oauth.User](maxStates),
+		grants: newLRU[string, *oauth.Grant](maxStates), families: newLRU[string, *oauth.Family](maxStates)}
 }
 
 func newLRU[K comparable, V any](size int) *simplelru.LRU[K, V] {
@@ -54,7 +58,48 @@ func (c *stateCache) keep(key stateKey, s oauth.TokenState, epoch uint64) {
 		return
 	}
 	s.User, s.Grant = shared(c.users, s.User.ID, s.User), shared(c.grants, s.Grant.ID, s.Grant)
+	if s.Family != nil {
+		s.Family = shared(c.families, s.Family.ID, s.Family)
+	}
 	c.states.Add(key, s)
+}
+
+// user is nil when it is not remembered; then a read may be kept under the epoch.
+func (c *stateCache) user(id string) (user *oauth.User, epoch uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	user, _ = c.users.Get(id)
+	return user, c.epoch
+}
+
+func (c *stateCache) keepUser(u *oauth.User, epoch uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.epoch == epoch {
+		c.users.Add(u.ID, u)
+	}
+}
+
+// login is a family with its grant. Both are nil unless both are remembered; then a read may be kept under the epoch.
+func (c *stateCache) login(familyID string) (family *oauth.Family, grant *oauth.Grant, epoch uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if family, _ = c.families.Get(familyID); family != nil {
+		grant, _ = c.grants.Get(family.GrantID)
+	}
+	if grant == nil {
+		family = nil
+	}
+	return family, grant, c.epoch
+}
+
+func (c *stateCache) keepLogin(f *oauth.Family, g *oauth.Grant, epoch uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.epoch == epoch {
+		c.families.Add(f.ID, f)
+		c.grants.Add(g.ID, g)
+	}
 }
 
 // shared is the copy that there is already, or the given one.
@@ -73,6 +118,7 @@ func (c *stateCache) clear() {
 	c.states.Purge()
 	c.users.Purge()
 	c.grants.Purge()
+	c.families.Purge()
 }
 
 // leavesTokens tells whether a change can make no difference to a token that there is already. Everything that is not listed here
@@ -87,18 +133,20 @@ func leavesTokens(change oauth.Change) bool {
 	return false
 }
 
-// forget drops what a commit has made stale.
-func (s *Store) forget(clients []string, states bool) {
-	s.clients.drop(clients)
-	if states {
+// committed brings what is remembered up to date, after COMMIT and before the callers are answered.
+func (s *Store) committed(t *tx) {
+	s.clients.drop(t.clients)
+	if t.states {
 		s.states.clear()
 	}
+	s.unused.note(t.unused)
 }
 
 // forgetAll drops everything, when nobody knows what was committed.
 func (s *Store) forgetAll() {
 	s.clients.clear()
 	s.states.clear()
+	s.unused.clear()
 }
 
 // TokenState is that of Reader, from memory where nothing was committed since that could have changed it. What it points to is
@@ -114,4 +162,19 @@ func (s *Store) TokenState(ctx context.Context, jti, grantID, familyID, userID s
 		s.states.keep(key, *read, epoch)
 	}
 	return read, err
+}
+
+// User is that of Reader, from memory where nothing was committed since that could have changed it. The list in it is shared: do not
+// change it in place.
+func (s *Store) User(ctx context.Context, id string) (*oauth.User, error) {
+	kept, epoch := s.states.user(id)
+	if kept == nil {
+		var err error
+		if kept, err = s.Reader.User(ctx, id); err != nil {
+			return nil, err
+		}
+		s.states.keepUser(kept, epoch)
+	}
+	user := *kept
+	return &user, nil
 }

@@ -22,6 +22,7 @@ type Store struct {
 	writer    *writer
 	clients   *clientCache
 	states    *stateCache
+	unused    *unusedCache
 	unchecked bool          // Open has not looked through the pages
 	keep      time.Duration // records of decisions
 	records   int           // at most

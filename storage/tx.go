@@ -17,6 +17,7 @@ type tx struct {
 	bodies  []string // encoded events of the caller whose changes are being applied
 	clients []string // cached clients that COMMIT makes stale
 	states  bool     // COMMIT makes remembered token states stale
+	unused  []unusedNews
 }
 
 // exec runs one statement and tells how many rows it changed.

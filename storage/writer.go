@@ -32,7 +32,7 @@ type writer struct {
 	db       *sql.DB
 	tx       *tx // nil while there is no connection
 	witness  *witness
-	onCommit func(clients []string, states bool)
+	onCommit func(*tx)
 	onDoubt  func() // the outcome of a group is unknown
 	counts   counts
 }
@@ -100,7 +100,7 @@ func (w *writer) commit(group []*ask) error {
 		return err
 	}
 	t := w.tx
-	t.clients, t.states = t.clients[:0], false
+	t.clients, t.states, t.unused = t.clients[:0], false, t.unused[:0]
 	if err := t.run(`BEGIN IMMEDIATE`); err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (w *writer) commit(group []*ask) error {
 	if w.chain.end.seq != before.seq {
 		w.witness.note(w.chain.end.seq)
 	}
-	w.onCommit(t.clients, t.states)
+	w.onCommit(t)
 	return nil
 }
 
@@ -141,7 +141,7 @@ func (w *writer) one(t *tx, a *ask) error {
 	if err := t.run(`SAVEPOINT caller`); err != nil {
 		return err
 	}
-	end := w.chain.end
+	end, unused := w.chain.end, len(t.unused)
 	err := a.work(t)
 	if err != nil && !private(err) {
 		return err
@@ -149,6 +149,7 @@ func (w *writer) one(t *tx, a *ask) error {
 	if err != nil {
 		a.err = verdict(err)
 		w.chain.end = end
+		t.unused = t.unused[:unused]
 		if err := t.run(`ROLLBACK TO caller`); err != nil {
 			return err
 		}
