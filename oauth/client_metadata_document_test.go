@@ -180,6 +180,59 @@ func TestClientOfADocumentIsStoredOnceWithItsAuditRow(t *testing.T) {
 	}
 }
 
+// M9: of a document only what is used here is kept, so that strangers do not fill the disk with the rest; and that is enough to ask
+// a new policy about the document as it was.
+func TestOnlyWhatIsUsedOfADocumentIsKept(t *testing.T) {
+	h := newDocumentHost(t, "")
+	const private = "com.example.app:/callback"
+	h.serve(1, h.document(1, "filler", strings.Repeat("x", 10<<10), "logo_uri", "https://logo.example/", "client_uri", "https://app.example/", "software_id", "s-1",
+		"scope", "b a", "redirect_uris", []string{"http://127.0.0.1/callback", private}))
+	c, err := h.resolve(1, oauth.Fresh)
+	must(t, err)
+	if !slices.Equal(c.RedirectURIs, []string{"http://127.0.0.1/callback"}) {
+		t.Fatalf("redirect URIs %v", c.RedirectURIs)
+	}
+	stored, err := h.store.Client(t.Context(), h.url(1))
+	must(t, err)
+	if kept := string(stored.Document); len(kept) > 1000 || strings.Contains(kept, "xxx") || strings.Contains(kept, "logo") {
+		t.Errorf("%d bytes are kept: %.1000s", len(kept), kept)
+	}
+	h.documents = oauth.NewClientMetadataDocuments(oauth.ClientMetadataDocumentsConfig{Clients: h.store, Ledger: h.store, Fetch: h.fetcher(),
+		Policy: clientPolicy(t, "allow_redirect contains \""+private+"\"")})
+	again, err := h.resolve(1, oauth.Fresh)
+	must(t, err)
+	if h.hits.Load() != 1 || !slices.Equal(again.RedirectURIs, []string{"http://127.0.0.1/callback", private}) || again.Digest == "" || again.Name != c.Name ||
+		again.ClientURI != c.ClientURI || again.SoftwareID != c.SoftwareID || again.Scope.String() != "a b" || !slices.Equal(again.GrantTypes, c.GrantTypes) {
+		t.Errorf("%d fetches, after the new policy %+v", h.hits.Load(), again)
+	}
+	long := make([]string, 9)
+	for i := range long {
+		long[i] = fmt.Sprintf("https://app.example/%d/%s", i, strings.Repeat("a", 1000))
+	}
+	h.serve(2, h.document(2, "redirect_uris", long))
+	if _, err := h.resolve(2, oauth.Fresh); reasonOf(err) != "invalid_client/cimd_size" {
+		t.Errorf("more than 8 KiB to keep: %v", err)
+	}
+}
+
+// M9: however many addresses and hosts a stranger has, new documents come in a bounded number, as registrations do.
+func TestNewDocumentsAreFewInAll(t *testing.T) {
+	h := newDocumentHost(t, "")
+	refused := 0
+	for i := range 1000 {
+		_, err := h.documents.Client(from(fmt.Sprintf("198.%d.%d.1", 51+i/250, i%250)), fmt.Sprintf("https://10.3.%d.%d/c.json", i/250, i%250), oauth.Fresh)
+		if strings.HasSuffix(reasonOf(err), "/cimd_limited") {
+			refused++
+		}
+	}
+	if refused < 700 {
+		t.Errorf("%d of 1000 were refused", refused)
+	}
+	h.serve(1, h.document(1))
+	_, err := h.resolve(1, oauth.Fresh)
+	must(t, err)
+}
+
 func TestDocumentsThatCannotBeUsed(t *testing.T) {
 	h := newDocumentHost(t, "")
 	many := make([]string, 17)

@@ -6,6 +6,9 @@ import (
 	"portcullis/oauth"
 )
 
+// maxUnusedDocuments is how many clients with a metadata document are kept that nobody has consented to yet.
+const maxUnusedDocuments = 1000
+
 const clientColumns = `c.id, c.name, c.registration, c.source, c.redirect_uris, c.auth_methods, c.grant_types, c.secret_hashes,
 	c.scope, c.ceiling, c.client_uri, c.software_id, c.digest, c.created_at, c.last_used_at, c.expires_at, c.fetched_at, c.fresh_until,
 	c.disabled, c.document`
