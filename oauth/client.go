@@ -38,7 +38,7 @@ type Client struct {
 	ClientURI    string
 	SoftwareID   string
 	Digest       string    // SHA-256 (hex) of document or metadata: a pending consent ends when it changes
-	Document     []byte    // CIMD: the document as fetched
+	Document     []byte    // CIMD: what is used of the document as it was fetched, before policy
 	CreatedAt    time.Time // Unix seconds
 	LastUsedAt   time.Time
 	ExpiresAt    time.Time // zero = never; never-used registrations expire

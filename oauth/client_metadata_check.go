@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,7 +14,10 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-const maxClientURLBytes = 512
+const (
+	maxClientURLBytes    = 512
+	maxKeptDocumentBytes = 8 << 10 // as much as a registration may send
+)
 
 // Bounds of how long a document counts as fresh, whatever its cache headers say (RFC 9111), and the time when they say nothing.
 const (
@@ -106,9 +110,23 @@ func readClientDocument(id string, body []byte) (*Client, *Error) {
 		return nil, badDocument("cimd_grant_types", "it must use the grant type authorization_code and the response type code")
 	}
 	c := &Client{ID: id, Name: doc.ClientName, Registration: RegistrationCIMD, Source: SourceSelf, RedirectURIs: distinct(doc.RedirectURIs), AuthMethods: []string{AuthMethodNone},
-		GrantTypes: grants, Scope: scope, ClientURI: doc.ClientURI, SoftwareID: doc.SoftwareID, Document: body}
+		GrantTypes: grants, Scope: scope, ClientURI: doc.ClientURI, SoftwareID: doc.SoftwareID}
+	if c.Document = keptDocument(c); len(c.Document) > maxKeptDocumentBytes {
+		return nil, badDocument("cimd_size", "what is used of it has more than %d KiB", maxKeptDocumentBytes>>10)
+	}
 	c.Digest = clientDigest(c)
 	return c, nil
+}
+
+// keptDocument is a document with the members that are used here and no other: what is stored, so that a new policy can be
+// asked about the document as it was, and strangers do not choose how much of the disk that takes.
+func keptDocument(c *Client) []byte {
+	text, err := json.Marshal(map[string]any{"client_id": c.ID, "client_name": c.Name, "redirect_uris": c.RedirectURIs, "grant_types": c.GrantTypes,
+		"scope": c.Scope.String(), "client_uri": c.ClientURI, "software_id": c.SoftwareID})
+	if err != nil {
+		panic("oauth: texts have no JSON: " + err.Error())
+	}
+	return text
 }
 
 func badDocument(reason, format string, args ...any) *Error {

@@ -17,8 +17,9 @@ import (
 // Limits of fetches that strangers cause. Documents that are known and in order are fetched as their freshness demands and
 // count nowhere, so that a stranger cannot keep a client that people use from being refreshed.
 const (
-	fetchesPerAddress = 10 // never-seen URLs per minute and asking address
-	fetchesPerHost    = 6  // never-seen or failing URLs per minute and host
+	fetchesPerAddress = 10   // never-seen URLs per minute and asking address
+	fetchesPerHost    = 6    // never-seen or failing URLs per minute and host
+	fetchesOfAll      = 2000 // never-seen URLs an hour, all addresses and hosts together, as many as registrations
 	fetchLimitKeys    = 10000
 	failingURLs       = 10000
 )
@@ -37,6 +38,7 @@ type ClientMetadataDocuments struct {
 	cfg        ClientMetadataDocumentsConfig
 	perAddress *Limiter
 	perHost    *Limiter
+	global     *Limiter
 	failing    *lru[string, struct{}] // known URLs whose last fetch failed
 	flights    singleflight.Group
 }
@@ -44,7 +46,7 @@ type ClientMetadataDocuments struct {
 // NewClientMetadataDocuments makes the resolver.
 func NewClientMetadataDocuments(cfg ClientMetadataDocumentsConfig) *ClientMetadataDocuments {
 	return &ClientMetadataDocuments{cfg: cfg, perAddress: NewLimiter(fetchesPerAddress, time.Minute, fetchesPerAddress, fetchLimitKeys),
-		perHost: NewLimiter(fetchesPerHost, time.Minute, fetchesPerHost, fetchLimitKeys), failing: newLRU[string, struct{}](failingURLs)}
+		perHost: NewLimiter(fetchesPerHost, time.Minute, fetchesPerHost, fetchLimitKeys), global: NewLimiter(fetchesOfAll, time.Hour, 200, 1), failing: newLRU[string, struct{}](failingURLs)}
 }
 
 // Client implements ClientResolver. Callers must not change what they get.
@@ -134,6 +136,9 @@ func (d *ClientMetadataDocuments) limit(ctx context.Context, id string, stored *
 	}
 	if ok {
 		ok, after = d.perHost.Allow(hostOfURL(id))
+	}
+	if ok && stored == nil {
+		ok, after = d.global.Allow("")
 	}
 	if !ok {
 		return SlowDown.Errorf("too many client metadata documents were asked for; try again later").For("cimd_limited").After(after)

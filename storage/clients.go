@@ -16,6 +16,9 @@ const clientColumns = `c.id, c.name, c.registration, c.source, c.redirect_uris, 
 // saveClient keeps the first created_at, and the last use unless a newer one is given. A client that registers itself anew stays
 // disabled if it was.
 func saveClient(t *tx, c *oauth.Client) error {
+	if err := makeRoom(t, c); err != nil {
+		return err
+	}
 	t.clients = append(t.clients, c.ID)
 	return t.run(`INSERT INTO clients (id, name, registration, source, redirect_uris, auth_methods, grant_types, secret_hashes,
 			scope, ceiling, client_uri, software_id, digest, created_at, last_used_at, expires_at, fetched_at, fresh_until, disabled, document)
@@ -30,6 +33,27 @@ func saveClient(t *tx, c *oauth.Client) error {
 		c.ID, c.Name, string(c.Registration), string(c.Source), asJSON(c.RedirectURIs), asJSON(c.AuthMethods), asJSON(c.GrantTypes),
 		asJSON(c.SecretHashes), words(c.Scope), asJSON(c.Ceiling), c.ClientURI, c.SoftwareID, c.Digest, stamp(c.CreatedAt), stamp(c.LastUsedAt),
 		stamp(c.ExpiresAt), stamp(c.FetchedAt), stamp(c.FreshUntil), flag(c.Disabled), c.Document)
+}
+
+// makeRoom drops clients with a metadata document that nobody has consented to, the one first that was fetched the longest
+// ago, when there are too many of them for another one. Should somebody ask for it again it is fetched again.
+func makeRoom(t *tx, c *oauth.Client) error {
+	if c.Registration != oauth.RegistrationCIMD || c.ExpiresAt.IsZero() || !c.LastUsedAt.IsZero() {
+		return nil
+	}
+	for range 2 { // one takes the place of the new one, and another one repays what an older version of this program may have left
+		var id string
+		found, err := t.get(`SELECT c.id FROM clients c WHERE c.registration = 'cimd' AND c.expires_at > 0 AND c.last_used_at = 0 AND c.disabled = 0 AND c.id <> $1
+			AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.client_id = c.id) ORDER BY c.fetched_at DESC, c.id LIMIT 1 OFFSET $2`, []any{c.ID, maxUnusedDocuments - 1}, &id)
+		if err != nil || !found {
+			return err
+		}
+		if err := t.run(`DELETE FROM clients WHERE id = $1`, id); err != nil {
+			return err
+		}
+		t.clients = append(t.clients, id)
+	}
+	return nil
 }
 
 func disableClient(t *tx, c oauth.DisableClient) error {
