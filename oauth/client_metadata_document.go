@@ -111,7 +111,7 @@ func (d *ClientMetadataDocuments) fetchClient(ctx context.Context, id string, st
 	if err := d.limit(ctx, id, stored); err != nil {
 		return nil, err
 	}
-	client, fresh, err := d.fetchDocument(ctx, id)
+	client, fresh, err := d.fetchDocument(ctx, id, shareOf(stored))
 	if err != nil {
 		if stored != nil {
 			d.failing.Put(id, struct{}{})
@@ -154,8 +154,16 @@ func hostOfURL(raw string) string {
 	return strings.ToLower(u.Hostname())
 }
 
-func (d *ClientMetadataDocuments) fetchDocument(ctx context.Context, id string) (*Client, time.Duration, error) {
-	document, err := d.cfg.Fetch.Get(ctx, id)
+// shareOf tells whether somebody has consented to a client, which ends its expiry. Strangers can make the others in any number.
+func shareOf(stored *Client) fetch.Share {
+	if stored != nil && stored.ExpiresAt.IsZero() {
+		return fetch.Known
+	}
+	return fetch.Stranger
+}
+
+func (d *ClientMetadataDocuments) fetchDocument(ctx context.Context, id string, whose fetch.Share) (*Client, time.Duration, error) {
+	document, err := d.cfg.Fetch.Get(ctx, id, whose)
 	if err != nil {
 		return nil, 0, fetchFailure(err)
 	}

@@ -233,6 +233,35 @@ func TestNewDocumentsAreFewInAll(t *testing.T) {
 	must(t, err)
 }
 
+// M9: while a host that a stranger chose is slow, a client that people use is fetched; another stranger's is not.
+func TestSlowHostsOfStrangersDoNotStopKnownClients(t *testing.T) {
+	h := newDocumentHost(t, "")
+	h.serve(1, h.document(1))
+	_, err := h.resolve(1, oauth.Fresh)
+	must(t, err)
+	must(t, h.store.Commit(t.Context(), oauth.TouchClient{ID: h.url(1), At: time.Now()}))
+	h.outdate(1, time.Second)
+	release, arrived := make(chan struct{}), make(chan struct{}, 2)
+	var wait sync.WaitGroup
+	for _, i := range []int{2, 3} {
+		h.mu.Lock()
+		h.answers[fmt.Sprintf("/%d.json", i)] = func(http.ResponseWriter, *http.Request) { arrived <- struct{}{}; <-release }
+		h.mu.Unlock()
+		wait.Go(func() { _, _ = h.resolve(i, oauth.Fresh) })
+	}
+	<-arrived
+	<-arrived
+	h.serve(4, h.document(4))
+	if _, err := h.resolve(4, oauth.Fresh); reasonOf(err) != "temporarily_unavailable/cimd_busy" {
+		t.Errorf("another stranger: %v", err)
+	}
+	if c, err := h.resolve(1, oauth.Fresh); err != nil || !time.Now().Before(c.FreshUntil) {
+		t.Errorf("a client that people use: %+v, %v", c, err)
+	}
+	close(release)
+	wait.Wait()
+}
+
 func TestDocumentsThatCannotBeUsed(t *testing.T) {
 	h := newDocumentHost(t, "")
 	many := make([]string, 17)

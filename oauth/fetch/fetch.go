@@ -42,7 +42,6 @@ const (
 // Limits that no configuration changes.
 const (
 	maxHeaderBytes = 8 << 10
-	maxParallel    = 16
 	defaultTimeout = 4 * time.Second
 	defaultBody    = 64 << 10
 )
@@ -87,7 +86,7 @@ type Client struct {
 	cfg      Config
 	public   *http.Client
 	loopback *http.Client
-	slots    chan struct{}
+	slots    *slots
 }
 
 // Document is a fetched JSON document.
@@ -108,7 +107,7 @@ func New(cfg Config) *Client {
 		cfg.UserAgent = "portcullis"
 	}
 	loopback := &net.Dialer{Timeout: cfg.Timeout, Control: onlyLoopback}
-	return &Client{cfg: cfg, slots: make(chan struct{}, maxParallel), public: newHTTP(cfg, publicDialer(cfg.Timeout)), loopback: newHTTP(cfg, loopback)}
+	return &Client{cfg: cfg, slots: newSlots(), public: newHTTP(cfg, publicDialer(cfg.Timeout)), loopback: newHTTP(cfg, loopback)}
 }
 
 // publicDialer reaches public addresses only. It looks at the address of the connection itself, so that it does not matter what a name
@@ -139,18 +138,18 @@ func onlyLoopback(_, address string, _ syscall.RawConn) error {
 	return nil
 }
 
-// Get fetches the JSON document at an https URL.
-func (c *Client) Get(ctx context.Context, rawURL string) (*Document, error) {
+// Get fetches the JSON document at an https URL. Too many fetches at the same time are ReasonBusy at once: waiting would only
+// hold more.
+func (c *Client) Get(ctx context.Context, rawURL string, whose Share) (*Document, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
 		return nil, &Error{Reason: ReasonURL, cause: errors.New("only https URLs without user information are fetched")}
 	}
-	select {
-	case c.slots <- struct{}{}:
-		defer func() { <-c.slots }()
-	default:
+	done, ok := c.slots.take(u.Hostname(), whose)
+	if !ok {
 		return nil, &Error{Reason: ReasonBusy, cause: errors.New("too many fetches at the same time")}
 	}
+	defer done()
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, rawURL, nil)

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
@@ -73,7 +72,7 @@ func TestAnswers(t *testing.T) {
 				limit = 700 * time.Millisecond // of the two seconds that the slow body takes
 			}
 			client, u, _ := serve(t, Config{MaxBytes: 1024, Timeout: limit}, c.handler)
-			doc, err := client.Get(context.Background(), u)
+			doc, err := client.Get(context.Background(), u, Known)
 			var failed *Error
 			switch {
 			case c.reason == "" && err != nil:
@@ -97,7 +96,7 @@ func TestOnlyPublicAddresses(t *testing.T) {
 		"https://100.64.0.1/c", "https://[fd00::1]/c", "https://[fe80::1]/c", "https://[64:ff9b::7f00:1]/c", "https://[2002:7f00:1::]/c", "https://224.0.0.1/c",
 		"https://255.255.255.255/c", "https://192.0.2.1/c",
 	} {
-		_, err := client.Get(context.Background(), target)
+		_, err := client.Get(context.Background(), target, Known)
 		var failed *Error
 		if !errors.As(err, &failed) || failed.Reason != ReasonPrivateAddress {
 			t.Errorf("%s: %v", target, err)
@@ -108,7 +107,7 @@ func TestOnlyPublicAddresses(t *testing.T) {
 func TestOnlyHTTPS(t *testing.T) {
 	client := New(Config{})
 	for _, target := range []string{"http://example.com/c", "ftp://example.com/c", "file:///etc/hosts", "https://u:p@example.com/c", "https:///c", "::"} {
-		_, err := client.Get(context.Background(), target)
+		_, err := client.Get(context.Background(), target, Known)
 		var failed *Error
 		if !errors.As(err, &failed) || failed.Reason != ReasonURL {
 			t.Errorf("%s: %v", target, err)
@@ -118,7 +117,7 @@ func TestOnlyHTTPS(t *testing.T) {
 
 // Names below .onion are never asked for in the DNS (RFC 7686), so this test stays on this machine.
 func TestNameWithoutAddress(t *testing.T) {
-	_, err := New(Config{}).Get(context.Background(), "https://nowhere.onion/client.json")
+	_, err := New(Config{}).Get(context.Background(), "https://nowhere.onion/client.json", Known)
 	var failed *Error
 	if !errors.As(err, &failed) || failed.Reason != ReasonDNS || !failed.Temporary() {
 		t.Errorf("%v", err)
@@ -128,7 +127,7 @@ func TestNameWithoutAddress(t *testing.T) {
 func TestNobodyListens(t *testing.T) {
 	client, u, s := serve(t, Config{}, reply(200, "application/json", "{}"))
 	s.Close()
-	_, err := client.Get(context.Background(), u)
+	_, err := client.Get(context.Background(), u, Known)
 	var failed *Error
 	if !errors.As(err, &failed) || failed.Reason != ReasonConnect || !failed.Temporary() {
 		t.Errorf("%v", err)
@@ -142,7 +141,7 @@ func TestRequestSaysWhoAsksAndForWhat(t *testing.T) {
 		w.Header().Set("Cache-Control", "max-age=5")
 		reply(200, "application/json", `{"a":1}`)(w, r)
 	})
-	doc, err := client.Get(context.Background(), u)
+	doc, err := client.Get(context.Background(), u, Known)
 	if err != nil || string(doc.Body) != `{"a":1}` || doc.Header.Get("Cache-Control") != "max-age=5" {
 		t.Fatalf("%v, %v", doc, err)
 	}
@@ -154,7 +153,7 @@ func TestRequestSaysWhoAsksAndForWhat(t *testing.T) {
 func TestForeignCertificates(t *testing.T) {
 	_, u, _ := serve(t, Config{}, reply(200, "application/json", "{}"))
 	stranger := New(Config{LoopbackURLs: []string{u}, RootCAs: x509.NewCertPool()})
-	_, err := stranger.Get(context.Background(), u)
+	_, err := stranger.Get(context.Background(), u, Known)
 	var failed *Error
 	if !errors.As(err, &failed) || failed.Reason != ReasonTLS {
 		t.Errorf("%v", err)
@@ -165,32 +164,8 @@ func TestForeignCertificates(t *testing.T) {
 func TestTheEnvironmentNamesNoProxy(t *testing.T) {
 	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")
 	client, u, _ := serve(t, Config{}, reply(200, "application/json", "{}"))
-	if _, err := client.Get(context.Background(), u); err != nil {
+	if _, err := client.Get(context.Background(), u, Known); err != nil {
 		t.Error(err)
-	}
-}
-
-// M9.
-func TestParallelFetchesAreBounded(t *testing.T) {
-	release := make(chan struct{})
-	client, u, _ := serve(t, Config{Timeout: 5 * time.Second}, func(w http.ResponseWriter, r *http.Request) {
-		<-release
-		reply(200, "application/json", "{}")(w, r)
-	})
-	var wg sync.WaitGroup
-	for range maxParallel {
-		wg.Go(func() { _, _ = client.Get(context.Background(), u) })
-	}
-	deadline := time.Now().Add(3 * time.Second)
-	for len(client.slots) < maxParallel && time.Now().Before(deadline) {
-		time.Sleep(time.Millisecond)
-	}
-	_, err := client.Get(context.Background(), u)
-	close(release)
-	wg.Wait()
-	var failed *Error
-	if !errors.As(err, &failed) || failed.Reason != ReasonBusy || !failed.Temporary() {
-		t.Errorf("%v", err)
 	}
 }
 

@@ -148,7 +148,7 @@ func TestNamesThatResolveInside(t *testing.T) {
 		for _, address := range insideAddresses() {
 			n := newNameServer(t, alias, func(int32) []string { return []string{address} })
 			client, passed := clientOf(n)
-			if _, err := client.Get(t.Context(), "https://client.example:8443/c"); reason(err) != ReasonPrivateAddress || len(passed()) != 0 {
+			if _, err := client.Get(t.Context(), "https://client.example:8443/c", Known); reason(err) != ReasonPrivateAddress || len(passed()) != 0 {
 				t.Errorf("M2 %s (alias: %v): %v, connections to %v", address, alias, err, passed())
 			}
 		}
@@ -191,7 +191,7 @@ func TestNamesThatChangeTheirMind(t *testing.T) {
 			n := newNameServer(t, false, row.addresses)
 			client, passed := clientOf(n)
 			for range 1000 {
-				if _, err := client.Get(t.Context(), "https://rebind.example:"+port+"/c"); err == nil {
+				if _, err := client.Get(t.Context(), "https://rebind.example:"+port+"/c", Known); err == nil {
 					t.Fatal("something was fetched")
 				}
 			}
@@ -219,7 +219,7 @@ func TestConnectionsAreNotKept(t *testing.T) {
 		reply(200, "application/json", "{}")(w, r)
 	})
 	for range 5 {
-		if _, err := client.Get(t.Context(), u); err != nil {
+		if _, err := client.Get(t.Context(), u, Known); err != nil {
 			t.Fatal(err)
 		}
 	}
