@@ -1,8 +1,12 @@
 package oauth
 
 import (
+	"context"
+	"crypto/sha256"
 	"testing"
 	"time"
+
+	"portcullis/oauth/jose"
 )
 
 // TestWhatATokenStandsOnMustBeAlive: each thing by itself. Storage ends a family with its grant and a grant with its user, so no flow can
@@ -86,5 +90,32 @@ func TestTheAccessTokenIsTakenOutOfTheContext(t *testing.T) {
 	}
 	if len(r.Context) != 1 || r.Context["other"] != "stays" {
 		t.Errorf("the context is %v", r.Context)
+	}
+}
+
+// TestAnExpiredTokenIsVerifiedOnce: it stays dead, and who asks again does not pay for its signature again.
+func TestAnExpiredTokenIsVerifiedOnce(t *testing.T) {
+	key, err := jose.GenerateES256()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := &Keys{}
+	keys.state.Store(&keyState{active: key, public: map[string]jose.PublicKey{key.KID(): key.Public()}})
+	checker := NewTokenChecker(&Issuer{cfg: IssuerConfig{Issuer: "https://as.example", Keys: keys}}, nil)
+	expired, err := keys.sign(typAccessToken, []byte(`{"iss":"https://as.example","sub":"u","aud":"https://mcp.example/mcp","client_id":"c","scope":"a:b","jti":"j","iat":1000,"exp":2000}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if live, err := checker.check(context.Background(), expired, &Resource{ID: "https://mcp.example/mcp"}); live != nil || err != nil {
+			t.Fatalf("%v, %v", live, err)
+		}
+		if _, remembered := checker.seen.Get(sha256.Sum256([]byte(expired))); !remembered {
+			t.Error("an expired token is verified again each time")
+		}
+	}
+	forged := expired[:len(expired)-8] + "AAAAAAAA"
+	if live, err := checker.check(context.Background(), forged, &Resource{ID: "https://mcp.example/mcp"}); live != nil || err != nil || checker.seen.Len() != 1 {
+		t.Errorf("a forged one: %v, %v, %d are remembered", live, err, checker.seen.Len())
 	}
 }
