@@ -127,12 +127,12 @@ func (v *legView) allow(ev Event, p *proposal, chosen Scopes) (Step, []Change, e
 	// What was shown and not ticked is taken back; what was granted before and not asked for now stays.
 	grant.Scopes = slices.DeleteFunc(slices.Clone(grant.Scopes), p.granted.Scopes.Has).Union(chosen)
 	grant.ClientDigest, grant.RedirectURI = v.client.Digest, v.target.Registered()
-	secret := NewSecret()
+	secret := newDatedSecret(now)
 	obtained := chosen
 	if p.request.offline && p.granted.Refresh {
 		obtained = chosen.Union(Scopes{OfflineAccess})
 	}
-	code := Code{Hash: HashSecret(secret), GrantID: grant.ID, RedirectURI: v.target.Sent(), Challenge: v.i.Params.Get("code_challenge"), Scopes: obtained,
+	code := Code{Hash: hashDatedSecret(secret), GrantID: grant.ID, RedirectURI: v.target.Sent(), Challenge: v.i.Params.Get("code_challenge"), Scopes: obtained,
 		Offline: p.granted.Refresh, AuthTime: v.session.AuthTime, ACR: v.session.ACR, AMR: v.session.AMR, ExpiresAt: now.Add(codeTTL)}
 	ev.Outcome, ev.Scopes, ev.GrantID = OutcomeOK, chosen, grant.ID
 	step := RedirectStep{URL: v.redirect("code", secret), Client: ViewOf(v.client), Host: v.target.Host()}

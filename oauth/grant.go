@@ -22,7 +22,7 @@ func (g *Grant) Live() bool { return g.EndedAt.IsZero() }
 
 // Code is an authorization code, known only by its hash (RFC 6749 §4.1.2).
 type Code struct {
-	Hash        []byte // SHA-256 of the code
+	Hash        []byte // see hashDatedSecret
 	GrantID     string
 	RedirectURI string // as sent at the authorization endpoint
 	Challenge   string // S256
@@ -58,7 +58,7 @@ func (f *Family) Live(now time.Time) bool { return f.EndedAt.IsZero() && now.Bef
 
 // Refresh is one generation of a family's refresh token, known only by its hash.
 type Refresh struct {
-	Hash          []byte // SHA-256 of the token
+	Hash          []byte // see hashDatedSecret
 	FamilyID      string
 	Generation    int // 1 for the first
 	CreatedAt     time.Time

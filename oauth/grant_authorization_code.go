@@ -28,7 +28,7 @@ func (g AuthorizationCode) Prove(ctx context.Context, r TokenRequest) (*Authoriz
 	if code == "" {
 		return nil, InvalidRequest.Errorf("code is missing")
 	}
-	s, err := g.Codes.Code(ctx, HashSecret(code))
+	s, err := g.Codes.Code(ctx, hashDatedSecret(code))
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return nil, unknownCode()
@@ -106,7 +106,7 @@ func codeEvent(ctx context.Context, s *CodeState) Event {
 
 func (g AuthorizationCode) authorize(r TokenRequest, s *CodeState, user *User, resource *Resource) (*Authorization, error) {
 	now := time.Now().Truncate(time.Second)
-	family := &Family{ID: NewID("fam_"), GrantID: s.Grant.ID, Scopes: s.Code.Scopes, RedirectURI: s.Code.RedirectURI, AuthTime: s.Code.AuthTime, ACR: s.Code.ACR,
+	family := &Family{ID: newDatedID("fam_", now), GrantID: s.Grant.ID, Scopes: s.Code.Scopes, RedirectURI: s.Code.RedirectURI, AuthTime: s.Code.AuthTime, ACR: s.Code.ACR,
 		AMR: s.Code.AMR, CreatedAt: now, ExpiresAt: now.Add(g.RefreshAbsolute)}
 	return &Authorization{
 		GrantType: g.Name(), Stage: StageToken, Client: r.Client, Subject: user.Subject(), Resource: resource,

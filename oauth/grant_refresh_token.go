@@ -28,7 +28,7 @@ func (g RefreshToken) Prove(ctx context.Context, r TokenRequest) (*Authorization
 	if token == "" {
 		return nil, InvalidRequest.Errorf("refresh_token is missing")
 	}
-	s, err := g.Refreshes.Refresh(ctx, HashSecret(token))
+	s, err := g.Refreshes.Refresh(ctx, hashDatedSecret(token))
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return nil, unknownRefresh()

@@ -126,8 +126,8 @@ func (i *Issuer) mintRefresh(a *Authorization, out *TokenResponse, now time.Time
 		out.RefreshToken = a.Refresh.Successor
 		return nil, nil
 	}
-	secret := NewSecret()
-	next := Refresh{Hash: HashSecret(secret), FamilyID: a.Family.ID, Generation: 1, CreatedAt: now, ExpiresAt: now.Add(i.cfg.RefreshIdle)}
+	secret := newDatedSecret(now)
+	next := Refresh{Hash: hashDatedSecret(secret), FamilyID: a.Family.ID, Generation: 1, CreatedAt: now, ExpiresAt: now.Add(i.cfg.RefreshIdle)}
 	if next.ExpiresAt.After(a.Family.ExpiresAt) {
 		next.ExpiresAt = a.Family.ExpiresAt
 	}

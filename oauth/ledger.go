@@ -234,11 +234,11 @@ type (
 		LiveGrant(ctx context.Context, userID, clientID, resource string) (*Grant, error)
 		LiveGrants(ctx context.Context, userID string) ([]Grant, error)
 	}
-	// CodeReader reads a code and its grant by the code's SHA-256.
+	// CodeReader reads a code and its grant by the code's hash.
 	CodeReader interface {
 		Code(ctx context.Context, hash []byte) (*CodeState, error)
 	}
-	// RefreshReader reads a refresh token, its family and grant by the token's SHA-256. Family and grant may be shared: do not change them.
+	// RefreshReader reads a refresh token, its family and grant by the token's hash. Family and grant may be shared: do not change them.
 	RefreshReader interface {
 		Refresh(ctx context.Context, hash []byte) (*RefreshState, error)
 	}

@@ -57,7 +57,7 @@ func (e *RevocationEndpoint) changes(ctx context.Context, client *Client, token 
 		ev.SubjectID, ev.ResourceID, ev.GrantID, ev.FamilyID, ev.JTI = claims.Subject, claims.Audience, claims.GrantID, claims.FamilyID, claims.ID
 		return []Change{RevokeToken{JTI: claims.ID, ExpiresAt: claims.expires().Add(time.Second)}, ev}, nil
 	}
-	s, err := e.cfg.Refreshes.Refresh(ctx, HashSecret(token))
+	s, err := e.cfg.Refreshes.Refresh(ctx, hashDatedSecret(token))
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return nil, nil

@@ -51,6 +51,7 @@
 //
 // # Conventions
 //
-// Times are whole Unix seconds that Go passes in; 0 is the zero time. Secrets are kept as SHA-256 or sealed. SQL is written
+// Times are whole Unix seconds that Go passes in; 0 is the zero time. Secrets are kept as SHA-256 or sealed; codes and refresh tokens behind
+// their date, so that rows of one time share a page. SQL is written
 // by hand, lists its columns and keeps to what PostgreSQL understands too ($1 parameters, ON CONFLICT, partial indexes).
 package storage
