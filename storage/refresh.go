@@ -24,29 +24,35 @@ func insertRefresh(t *tx, used []byte, r *oauth.Refresh) error {
 
 // rotateRefresh also forgets the sealed form of the token that is being rotated: its parent's retries are over (DESIGN §9).
 func rotateRefresh(t *tx, c oauth.RotateRefresh) error {
-	var family string
-	var generation int
-	found, err := t.get(`SELECT r.family_id, r.generation FROM refresh_tokens r JOIN families f ON f.id = r.family_id
-		WHERE r.hash = $1 AND r.used_at = 0 AND f.ended_at = 0`, []any{c.Hash}, &family, &generation)
+	n, err := t.exec(`UPDATE refresh_tokens SET used_at = $2, window_ends = $3, successor = $4
+		WHERE hash = $1 AND used_at = 0 AND family_id = $5 AND generation = $6
+		AND EXISTS (SELECT 1 FROM families f WHERE f.id = refresh_tokens.family_id AND f.ended_at = 0)`,
+		c.Hash, stamp(c.UsedAt), stamp(c.WindowEnds), c.Sealed, c.Next.FamilyID, c.Next.Generation-1)
 	if err != nil {
 		return err
 	}
-	if !found {
-		return oauth.ErrConflict
+	if n == 0 {
+		return whyNotRotated(t, c)
 	}
-	if c.Next.FamilyID != family || c.Next.Generation != generation+1 {
-		return fmt.Errorf("%w: the successor of generation %d must be generation %d of the same family", errBadChange, generation, generation+1)
-	}
-	err = t.must(`UPDATE refresh_tokens SET used_at = $2, window_ends = $3, successor = $4 WHERE hash = $1 AND used_at = 0`,
-		c.Hash, stamp(c.UsedAt), stamp(c.WindowEnds), c.Sealed)
-	if err != nil {
-		return err
-	}
-	err = t.run(`UPDATE refresh_tokens SET successor = NULL WHERE family_id = $1 AND generation = $2 AND successor IS NOT NULL`, family, generation-1)
+	err = t.run(`UPDATE refresh_tokens SET successor = NULL WHERE family_id = $1 AND generation = $2 AND successor IS NOT NULL`, c.Next.FamilyID, c.Next.Generation-2)
 	if err != nil {
 		return err
 	}
 	return insertRefresh(t, c.Hash, &c.Next)
+}
+
+// whyNotRotated tells a change that cannot be right from a lost race.
+func whyNotRotated(t *tx, c oauth.RotateRefresh) error {
+	var family string
+	var generation int
+	unused, err := t.get(`SELECT family_id, generation FROM refresh_tokens WHERE hash = $1 AND used_at = 0`, []any{c.Hash}, &family, &generation)
+	if err != nil {
+		return err
+	}
+	if unused && (c.Next.FamilyID != family || c.Next.Generation != generation+1) {
+		return fmt.Errorf("%w: the successor of generation %d must be generation %d of the same family", errBadChange, generation, generation+1)
+	}
+	return oauth.ErrConflict
 }
 
 // Refresh reads a refresh token, used or not, with its family and grant.
