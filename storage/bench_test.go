@@ -89,7 +89,8 @@ func BenchmarkRefresh(b *testing.B) {
 			s := benchStore(b)
 			generations := make([]int, workers)
 			token := func(w, generation int) oauth.Refresh {
-				return oauth.Refresh{Hash: digest(fmt.Sprint(w, "-", generation)), FamilyID: fmt.Sprint("f", w), Generation: generation,
+				hash := append(fmt.Appendf(nil, "%08x", generation), digest(fmt.Sprint(w, "-", generation))...) // dated, as they are
+				return oauth.Refresh{Hash: hash, FamilyID: fmt.Sprint("f", w), Generation: generation,
 					CreatedAt: second(1), ExpiresAt: second(1000)}
 			}
 			for w := range workers {
