@@ -38,7 +38,7 @@ func rooms() map[string]room {
 		"policies": {
 			ours: []string{"oauth"},
 			others: []string{"github.com/open-policy-agent/opa/...", "github.com/go-json-experiment/json/...", "golang.org/x/sync/...",
-				"github.com/hashicorp/golang-lru/v2/...", "github.com/fsnotify/fsnotify", "golang.org/x/text/unicode/norm"},
+				"github.com/hashicorp/golang-lru/v2/...", "github.com/fsnotify/fsnotify", "golang.org/x/text/unicode/norm", "go.yaml.in/yaml/v3"},
 		},
 		"storage": {
 			ours:   []string{"oauth"},
