@@ -31,8 +31,8 @@ func warningsIn(r CheckReport) []Problem { return r.Warnings }
 
 func TestScopesOfTheConfigurationAreLookedUp(t *testing.T) {
 	const scopes = "package policy.scopes.a\n\n"
-	trySlips(t, warningsIn, []slip{
-		{"withheld", scopes + "deny_scope contains {\"scope\": s, \"code\": \"c\", \"message\": \"m\"} if some s in data.config.withheld", "a.rego:3:76: no registered server has the scope \"bank:pya\" (did you mean \"bank:pay\"?)"},
+	trySlips(t, errorsIn, []slip{
+		{"withheld", scopes + "deny_scope contains {\"scope\": s, \"code\": \"c\", \"message\": \"m\"} if some s in data.config.withheld", "config.yaml:1:12: no registered server has the scope \"bank:pya\" (did you mean \"bank:pay\"?)"},
 		{"granted", scopes + "grant contains s if some s in data.config.withheld", "no registered server has the scope \"bank:pya\""},
 		{"a ceiling", "package policy.clients.a\n\nscope_ceiling := data.config.withheld", "no registered server has the scope \"bank:pya\""},
 	})
@@ -40,7 +40,7 @@ func TestScopesOfTheConfigurationAreLookedUp(t *testing.T) {
 
 func TestMembersAreLookedUp(t *testing.T) {
 	const scopes = "package policy.scopes.a\n\n"
-	trySlips(t, warningsIn, []slip{
+	trySlips(t, errorsIn, []slip{
 		{"any", scopes + "deny contains \"no\" if input.requested.scopes[_] == \"bank:pya\"", "no registered server has the scope \"bank:pya\""},
 		{"some", scopes + "deny contains \"no\" if {\n\tsome s in input.requested.scopes\n\ts == \"bank:pya\"\n}", "no registered server has the scope \"bank:pya\""},
 		{"one that there is", scopes + "deny contains \"no\" if {\n\tsome s in input.requested.scopes\n\ts == \"bank:pay\"\n}", ""},
@@ -75,9 +75,14 @@ func TestComparingNumbersWithTexts(t *testing.T) {
 }
 
 func TestMethodsThatThereAreNot(t *testing.T) {
-	trySlips(t, warningsIn, []slip{
+	trySlips(t, errorsIn, []slip{
 		{"one", payments + "deny contains \"no\" if input.mcp.method == \"tool/call\"", "a.rego:3:43: MCP has no method \"tool/call\" (did you mean \"tools/call\"?)"},
 		{"of a set", payments + "deny contains \"no\" if input.mcp.method in {\"tools/call\", \"resource/read\"}", "MCP has no method \"resource/read\" (did you mean \"resources/read\"?)"},
+		{"by the action", payments + "deny contains \"no\" if input.action.name == \"tool/call\"", "a.rego:3:44: MCP has no method \"tool/call\""},
+		{"an action of another question", "package policy.access.a\n\nallow if input.action.name == \"tool/call\"", ""},
+	})
+	trySlips(t, warningsIn, []slip{
+		{"one of somebody's own", payments + "deny contains \"no\" if input.mcp.method == \"bank/close\"", "a.rego:3:43: MCP has no method \"bank/close\"; policies see it only if a server sends it"},
 		{"one that there is", payments + "deny contains \"no\" if input.mcp.method == \"resources/read\"", ""},
 		{"a notification", payments + "deny contains \"no\" if input.mcp.method == \"notifications/cancelled\"", ""},
 	})
@@ -140,7 +145,7 @@ func TestMethodsOfTheDefault(t *testing.T) {
 // TestTheServerSaysWarnings: not everybody checks a folder before saving it.
 func TestTheServerSaysWarnings(t *testing.T) {
 	var out bytes.Buffer
-	dir := dirWith(t, map[string]string{"a.rego": payments + "deny contains \"no\" if input.tool.name == \"tranfser\"\n"})
+	dir := dirWith(t, map[string]string{"a.rego": payments + "deny contains \"no\" if input.tool.name == \"other\"\n"})
 	if _, err := New(context.Background(), Config{Dir: dir, Defaults: true, Catalogue: twoServers(t), Log: slog.New(slog.NewTextHandler(&out, nil))}); err != nil {
 		t.Fatal(err)
 	}

@@ -11,9 +11,11 @@
 //     bounds.go refuses calls of the others that would make or compare too much.
 //   - load.go compiles everything at once against the input schemas (schemas/), builds the data documents
 //     (catalogue.go) and prepares one query per router: that is a generation, and it never changes.
-//   - rule_graph.go knows who refers to whom, and so which tools a rule is about: fields.go types its arguments by the tools' own
-//     schemas (argument_types.go), values.go looks its constants up, absent.go finds what a missing value silences, references.go what it refers to below data, methods.go the names
-//     of MCP's methods; rule_choice.go and vocabulary.go hold what may be defined and compared. passes.go
+//   - rule_graph.go knows who refers to whom, and rule_choice.go so which tools a rule is about: arguments.go types its arguments by the
+//     tools' own schemas (argument_types.go, fields.go). parts.go finds what the author has written: constants, and data.config with the
+//     places of config_places.go, also behind variables (variables.go). lookups.go finds what is compared with the input and looked up by
+//     it, and values.go and names.go hold that to what there is. absent.go finds what a missing value silences, references.go what
+//     leads nowhere below data; vocabulary.go holds what may be defined. passes.go
 //     finds the problems that others hide. report.go says all of that to an author, in the same way as to a server, as the problems of problem.go.
 //   - runner.go runs *_test packages; a directory whose own tests fail is not activated. coverage.go says what they do not reach.
 //   - engine.go holds the generation in force behind an atomic pointer; reload.go swaps it or keeps the last good one;

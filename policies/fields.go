@@ -1,7 +1,6 @@
 package policies
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -185,53 +184,6 @@ func isRequired(schema map[string]any, key string) bool {
 	return slices.ContainsFunc(required, func(x any) bool { return x == key }) || key == "tool"
 }
 
-// typeArguments gives the type checker the schemas of the tools that each rule is about, and finds misspelled arguments.
-func (g *ruleGraph) typeArguments() (problems, notes []Problem) {
-	for _, b := range g.bodies {
-		if b.own.kind != kindTools && b.own.kind != "" || b.own.log {
-			continue
-		}
-		uses := argumentUses(b)
-		if len(uses) == 0 {
-			continue
-		}
-		s := g.subject(b)
-		notes = append(notes, g.argumentNotes(b, s, uses[0])...)
-		if s.schema == nil {
-			continue
-		}
-		for _, use := range uses {
-			if f := fieldAt(s.schema, use.path); !f.known {
-				problems = append(problems, unknownArgument(s, use, f))
-			}
-		}
-		if !b.branch { // the compiler takes no annotations for branches
-			g.program.annotate(b, s)
-		}
-	}
-	return problems, notes
-}
-
-// argumentUse is one place where a rule names an argument.
-type argumentUse struct {
-	path inputPath // below input.tool.arguments
-	at   *ast.Location
-}
-
-// argumentUses finds them, also as the key of object.get.
-func argumentUses(b *ruleBody) []argumentUse {
-	base := inputPath{"tool", "arguments"}
-	var uses []argumentUse
-	add := func(path inputPath, at *ast.Location) {
-		if len(path) > len(base) && path.begins(base) {
-			uses = append(uses, argumentUse{path[len(base):], at})
-		}
-	}
-	walkInput(b, add)
-	slices.SortFunc(uses, func(x, y argumentUse) int { return x.at.Compare(y.at) })
-	return uses
-}
-
 // walkInput calls f for every constant place of the input that a body reads.
 func walkInput(b *ruleBody, f func(path inputPath, at *ast.Location)) { walkReads(b, f, f) }
 
@@ -290,63 +242,4 @@ func objectGet(b *ruleBody, operator ast.Ref, operands []*ast.Term, at *ast.Loca
 		}
 		f(whole, at)
 	}
-}
-
-func unknownArgument(s subject, use argumentUse, f field) Problem {
-	names := strings.Join(use.path[:f.missing+1], ".")
-	hint := ""
-	if near := nearest(use.path[f.missing], f.siblings); near != "" {
-		hint = fmt.Sprintf(" (did you mean %s?)", near)
-	}
-	p := problemAt(use.at, "input.tool.arguments.%s: %s has no such argument%s", names, s.names(), hint)
-	if len(s.tools) > 1 {
-		p.Message = strings.Replace(p.Message, " has no such", " have no such", 1)
-	}
-	if len(f.siblings) > 0 {
-		p.Detail = "want one of: " + strings.Join(f.siblings, ", ")
-	}
-	return p
-}
-
-// argumentNotes says what keeps the arguments of a rule from being checked.
-func (g *ruleGraph) argumentNotes(b *ruleBody, s subject, use argumentUse) []Problem {
-	name := "input.tool.arguments." + strings.Join(use.path, ".")
-	switch {
-	case len(g.program.catalogue) == 0:
-		return nil // said once for all
-	case s.choice.tools == nil:
-		return []Problem{problemAt(use.at, "%s is not checked: the rule does not say which tool it is about; compare input.tool.name with a constant", name)}
-	case len(s.tools) == 0:
-		return []Problem{problemAt(use.at, "%s is not checked: no registered server has a tool that this rule can be about", name)}
-	case s.schema == nil:
-		return []Problem{problemAt(use.at, "%s is not checked: the inputSchema of %s allows any arguments", name, s.names())}
-	case s.choice.servers == nil && manyServers(s.tools):
-		return []Problem{problemAt(use.at, "%s is checked against %s together; compare input.resource.server with a constant to have it checked against one", name, s.names())}
-	}
-	return []Problem{problemAt(use.at, "%s is checked against %s", name, s.names())}
-}
-
-// manyServers tells whether a tool of one name lies on several servers.
-func manyServers(tools []foundTool) bool {
-	servers := map[string]string{}
-	for _, f := range tools {
-		if before, known := servers[f.tool.Name]; known && before != f.server {
-			return true
-		}
-		servers[f.tool.Name] = f.server
-	}
-	return false
-}
-
-// annotate types input.tool.arguments for one rule.
-func (p *program) annotate(b *ruleBody, s subject) {
-	key := make([]string, len(s.tools))
-	for i, f := range s.tools {
-		key[i] = f.String()
-	}
-	slices.Sort(key)
-	ref := ast.MustParseRef("schema.tool_arguments").Append(ast.StringTerm(strings.Join(key, " ")))
-	p.schemas.Put(ref, s.schema)
-	b.module.Annotations = append(b.module.Annotations, (&ast.Annotations{Scope: "rule", Location: b.rule.Location,
-		Schemas: []*ast.SchemaAnnotation{{Path: ast.MustParseRef("input.tool.arguments"), Schema: ref}}}).Copy(b.rule))
 }

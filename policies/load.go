@@ -13,6 +13,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/storage"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
+	"go.yaml.in/yaml/v3"
 
 	"portcullis/oauth"
 )
@@ -99,8 +100,11 @@ type program struct {
 	author    []string // names of the author's modules
 	tests     map[string]bool
 	config    map[string]any
+	dataFiles []file                // what config is made of
+	trees     map[string]*yaml.Node // of those whose places somebody asked for
 	servers   map[string]any
-	catalogue []*oauth.Resource // empty = not known
+	catalogue []*oauth.Resource    // empty = not known
+	tools     map[string]*wordList // the names of a server's tools, and of all under ""
 	schemas   *ast.SchemaSet
 	inputs    map[string]any      // the input schemas, by name
 	places    []firedRule         // the exported rules, by the number in labelPlace
@@ -120,7 +124,7 @@ func (s source) parse() (*program, []Problem, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("policies: %w", err)
 	}
-	p := &program{modules: map[string]*ast.Module{}, tests: map[string]bool{}, servers: s.servers, catalogue: s.resources, schemas: ast.NewSchemaSet(), inputs: schemas}
+	p := &program{modules: map[string]*ast.Module{}, tests: map[string]bool{}, servers: s.servers, catalogue: s.resources, schemas: ast.NewSchemaSet(), inputs: schemas, trees: map[string]*yaml.Node{}, tools: map[string]*wordList{}}
 	for name, doc := range schemas {
 		p.schemas.Put(ast.MustParseRef("schema."+name), doc)
 	}
@@ -131,6 +135,8 @@ func (s source) parse() (*program, []Problem, error) {
 			found, ok := p.addAuthor(f)
 			problems = append(problems, found...)
 			p.partial = p.partial || !ok
+		} else {
+			p.dataFiles = append(p.dataFiles, f)
 		}
 	}
 	problems = append(append(problems, p.findModes()...), p.checkRules()...)

@@ -26,6 +26,7 @@ type ruleBody struct {
 	branch   bool // an else
 	exported bool
 	aliases  map[ast.Var]ast.Ref // x := input.tool.name
+	origins  map[ast.Var][]origin
 }
 
 func (p *program) graph() *ruleGraph {
@@ -41,6 +42,7 @@ func (p *program) graph() *ruleGraph {
 			_, exported := own.forms()[ruleName(r)]
 			for at := r; at != nil; at = at.Else {
 				b := &ruleBody{name: prefix + ruleName(r), own: own, module: m, rule: at, branch: at != r, exported: exported, aliases: aliasesOf(at.Body)}
+				b.origins = b.findOrigins()
 				g.bodies = append(g.bodies, b)
 				g.rules[b.name] = append(g.rules[b.name], b)
 			}
@@ -49,6 +51,7 @@ func (p *program) graph() *ruleGraph {
 	for _, b := range g.bodies {
 		g.note(b)
 	}
+	g.aliasParameters()
 	return g
 }
 
@@ -104,42 +107,46 @@ func (g *ruleGraph) noteMocked(b *ruleBody, e *ast.Expr) {
 
 // resolve is the name of the author's rule that a reference or variable means, or "".
 func (g *ruleGraph) resolve(m *ast.Module, v ast.Value) string {
-	var head ast.Var
-	var rest ast.Ref
 	switch v := v.(type) {
 	case ast.Var:
-		head = v
+		name, _ := g.resolveRef(m, ast.Ref{ast.NewTerm(v)})
+		return name
 	case ast.Ref:
-		first, ok := v[0].Value.(ast.Var)
-		if !ok {
-			return ""
-		}
-		head, rest = first, v[1:]
-	default:
-		return ""
+		name, _ := g.resolveRef(m, v)
+		return name
+	}
+	return ""
+}
+
+// resolveRef also tells how many parts of the reference name the rule.
+func (g *ruleGraph) resolveRef(m *ast.Module, ref ast.Ref) (name string, used int) {
+	head, ok := ref[0].Value.(ast.Var)
+	if !ok {
+		return "", 0
 	}
 	var path []string
 	if head != ast.DefaultRootDocument.Value {
 		path = append(pathOf(m.Package.Path), string(head))
 		for _, i := range m.Imports {
-			if ref, ok := i.Path.Value.(ast.Ref); ok && i.Name() == head && ref[0].Equal(ast.DefaultRootDocument) {
-				path = pathOf(ref)
+			if whole, ok := i.Path.Value.(ast.Ref); ok && i.Name() == head && whole[0].Equal(ast.DefaultRootDocument) {
+				path = pathOf(whole)
 			}
 		}
 	}
-	for _, t := range rest {
+	used = 1
+	for _, t := range ref[1:] {
 		key, ok := t.Value.(ast.String)
 		if !ok {
 			break
 		}
-		path = append(path, string(key))
+		path, used = append(path, string(key)), used+1
 	}
-	for ; len(path) > 0; path = path[:len(path)-1] {
+	for ; len(path) > 0; path, used = path[:len(path)-1], used-1 {
 		if name := strings.Join(path, "."); g.rules[name] != nil {
-			return name
+			return name, max(used, 1)
 		}
 	}
-	return ""
+	return "", 0
 }
 
 // inputPath is the place in the input that a term means, itself or by another name. ok is false if it means anything else, or
@@ -151,19 +158,7 @@ func (b *ruleBody) inputPath(v ast.Value) (inputPath, bool) {
 
 // inputBeginning is the constant beginning of a reference into the input; whole tells that there is no more to it.
 func (b *ruleBody) inputBeginning(v ast.Value) (path inputPath, whole bool) {
-	var ref ast.Ref
-	switch v := v.(type) {
-	case ast.Var:
-		ref = b.aliases[v]
-		if v == ast.InputRootDocument.Value {
-			ref = ast.InputRootRef
-		}
-	case ast.Ref:
-		ref = v
-		if head, ok := v[0].Value.(ast.Var); ok && b.aliases[head] != nil {
-			ref = append(slices.Clone(b.aliases[head]), v[1:]...)
-		}
-	}
+	ref := b.unaliased(v)
 	if len(ref) == 0 || !ref[0].Equal(ast.InputRootDocument) {
 		return nil, false
 	}
@@ -171,194 +166,19 @@ func (b *ruleBody) inputBeginning(v ast.Value) (path inputPath, whole bool) {
 	return path, len(path) == len(ref)-1
 }
 
-// texts are the strings that a collection holds: written in place, or of a rule or a part of data.config that is nothing else.
-func (g *ruleGraph) texts(b *ruleBody, v ast.Value) (terms []*ast.Term, ok bool) {
+// unaliased is the reference that a term means, with other names for parts of the input replaced.
+func (b *ruleBody) unaliased(v ast.Value) ast.Ref {
 	switch v := v.(type) {
-	case ast.Set:
-		return stringTerms(v.Slice())
-	case *ast.Array:
-		all := make([]*ast.Term, 0, v.Len())
-		v.Foreach(func(t *ast.Term) { all = append(all, t) })
-		return stringTerms(all)
+	case ast.Var:
+		if v == ast.InputRootDocument.Value {
+			return ast.InputRootRef
+		}
+		return b.aliases[v]
 	case ast.Ref:
-		if path := pathOfData(v); len(path) > 1 && path[0] == "config" {
-			return g.configTexts(path[1:])
+		if head, ok := v[0].Value.(ast.Var); ok && b.aliases[head] != nil {
+			return append(slices.Clone(b.aliases[head]), v[1:]...)
 		}
+		return v
 	}
-	name := g.resolve(b.module, v)
-	if name == "" {
-		return nil, false
-	}
-	for _, d := range g.rules[name] {
-		switch {
-		case d == b || d.branch || len(d.rule.Head.Args) > 0 || !isTrue(d.rule.Body):
-			return nil, false
-		case d.rule.Head.Key != nil:
-			more, ok := stringTerms([]*ast.Term{d.rule.Head.Key})
-			if !ok {
-				return nil, false
-			}
-			terms = append(terms, more...)
-		case d.rule.Head.Value != nil && isConstant(d.rule.Head.Value.Value):
-			return g.texts(d, d.rule.Head.Value.Value)
-		default:
-			return nil, false
-		}
-	}
-	return terms, true
-}
-
-func isConstant(v ast.Value) bool {
-	switch v.(type) {
-	case ast.Set, *ast.Array:
-		return true
-	}
-	return false
-}
-
-func stringTerms(all []*ast.Term) ([]*ast.Term, bool) {
-	for _, t := range all {
-		if _, ok := t.Value.(ast.String); !ok {
-			return nil, false
-		}
-	}
-	return all, true
-}
-
-// pathOfData is a wholly constant reference below data, without "data".
-func pathOfData(ref ast.Ref) []string {
-	if !ref[0].Equal(ast.DefaultRootDocument) || !ref.IsGround() {
-		return nil
-	}
-	return pathOf(ref)
-}
-
-func (g *ruleGraph) configTexts(path []string) ([]*ast.Term, bool) {
-	var at any = g.program.config
-	for _, key := range path {
-		object, ok := at.(map[string]any)
-		if !ok {
-			return nil, false
-		}
-		at = object[key]
-	}
-	list, ok := at.([]any)
-	var terms []*ast.Term
-	for _, x := range list {
-		text, isText := x.(string)
-		ok = ok && isText
-		terms = append(terms, ast.StringTerm(text))
-	}
-	return terms, ok
-}
-
-// context is what the body is about: what it says itself, and what all say that refer to it.
-func (g *ruleGraph) context(b *ruleBody) choice {
-	if b == nil {
-		return choice{}
-	}
-	if c, known := g.seen[b]; known {
-		return c
-	}
-	if g.busy[b] {
-		return choice{}
-	}
-	g.busy[b] = true
-	defer delete(g.busy, b)
-	c := g.says(b)
-	if callers := g.callers[b.name]; !b.exported && len(callers) > 0 {
-		around := choice{tools: map[string]bool{}, servers: map[string]bool{}}
-		for _, caller := range callers {
-			if caller == nil || caller.name != b.name {
-				around = around.join(g.context(caller))
-			}
-		}
-		c = c.meet(around)
-	}
-	g.seen[b] = c
-	return c
-}
-
-// says is what the body demands of tool and server.
-func (g *ruleGraph) says(b *ruleBody) choice {
-	var c choice
-	for _, e := range b.rule.Body {
-		if !e.Negated && len(e.With) == 0 {
-			c = c.meet(g.demands(b, e))
-		}
-	}
-	return c
-}
-
-func (g *ruleGraph) demands(b *ruleBody, e *ast.Expr) choice {
-	if t, ok := e.Terms.(*ast.Term); ok {
-		return g.guard(b, t.Value)
-	}
-	if !e.IsCall() || len(e.Operands()) != 2 {
-		return choice{}
-	}
-	left, right := e.Operand(0), e.Operand(1)
-	switch e.Operator().String() {
-	case ast.Equality.Name, ast.Equal.Name:
-		if path, ok := b.inputPath(left.Value); ok {
-			return g.chosen(path, []*ast.Term{right})
-		}
-		if path, ok := b.inputPath(right.Value); ok {
-			return g.chosen(path, []*ast.Term{left})
-		}
-	case ast.Member.Name:
-		path, ok := b.inputPath(left.Value)
-		if texts, known := g.texts(b, right.Value); ok && known {
-			return g.chosen(path, texts)
-		}
-	}
-	return choice{}
-}
-
-// guard is what a rule demands that stands alone as a condition: _is_transfer.
-func (g *ruleGraph) guard(b *ruleBody, v ast.Value) choice {
-	name := g.resolve(b.module, v)
-	if name == "" || name == b.name {
-		return choice{}
-	}
-	c := choice{tools: map[string]bool{}, servers: map[string]bool{}}
-	for _, d := range g.rules[name] {
-		if d.rule.Head.Value != nil && d.rule.Head.Value.Value.Compare(ast.Boolean(false)) == 0 {
-			continue // the condition does not hold by this one
-		}
-		if g.busy[d] {
-			return choice{}
-		}
-		g.busy[d] = true
-		c = c.join(g.says(d))
-		delete(g.busy, d)
-	}
-	return c
-}
-
-// chosen is what a comparison of an input with constants demands.
-func (g *ruleGraph) chosen(path inputPath, constants []*ast.Term) choice {
-	names := map[string]bool{}
-	for _, t := range constants {
-		text, ok := t.Value.(ast.String)
-		if !ok {
-			return choice{}
-		}
-		names[string(text)] = true
-	}
-	switch path.String() {
-	case "input.tool.name":
-		return choice{tools: names}
-	case "input.resource.server":
-		return choice{servers: names}
-	case "input.resource.server_id":
-		keys := map[string]bool{}
-		for _, r := range g.program.catalogue {
-			if names[r.ID] {
-				keys[r.Key] = true
-			}
-		}
-		return choice{servers: keys}
-	}
-	return choice{}
+	return nil
 }

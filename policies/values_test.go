@@ -40,40 +40,47 @@ func TestValuesThatNeverCome(t *testing.T) {
 	}
 }
 
-// TestNamesThatTheCatalogueDoesNotKnow are warnings: the next server's catalogue may know them.
+// TestNamesThatTheCatalogueDoesNotKnow: a misspelled one is an error, as other misspellings are; one that resembles nothing is a
+// warning, since the next server's catalogue may know it.
 func TestNamesThatTheCatalogueDoesNotKnow(t *testing.T) {
 	const scopes = "package policy.scopes.a\n\n"
-	for _, tc := range []struct{ name, policy, want string }{
-		{"a tool", payments + "deny contains \"no\" if input.tool.name == \"tranfser\"", "a.rego:3:42: no registered server has a tool \"tranfser\" (did you mean \"transfer\"?)"},
-		{"a tool in a set", payments + "deny contains \"no\" if input.tool.name in {\"transfer\", \"other\"}", "no registered server has a tool \"other\""},
-		{"a tool in the configuration", payments + "deny contains \"no\" if input.tool.name in data.config.tools", "no registered server has a tool \"gone\""},
-		{"a server", payments + "deny contains \"no\" if input.resource.server == \"bnak\"", "no registered server has the name \"bnak\" (did you mean \"bank\"?)"},
-		{"a server's identifier", payments + "deny contains \"no\" if input.resource.server_id == \"https://other.example\"", "no registered server has the name"},
-		{"a needed scope", payments + "required_scopes contains \"bank:pya\"", "no registered server has the scope \"bank:pya\" (did you mean \"bank:pay\"?)"},
-		{"a scope below a wildcard", payments + "required_scopes contains \"bank:read.accounts\"", ""},
-		{"a wildcard above a scope", payments + "required_scopes contains \"shop:*\"", ""},
-		{"a granted scope", scopes + "grant contains \"bank:pya\" if input.subject.type == \"user\"", "no registered server has the scope"},
-		{"a granted scope out of several", scopes + "grant contains scope if some scope in [\"bank:pay\", \"bank:pya\"]", "no registered server has the scope \"bank:pya\""},
-		{"a withheld scope", scopes + "deny_scope contains {\"scope\": \"bank:pya\", \"code\": \"c\", \"message\": \"m\"}", "a.rego:3:31: no registered server has the scope"},
-		{"a withheld scope out of several", scopes + "deny_scope contains {\"scope\": s, \"code\": \"c\", \"message\": \"m\"} if some s in {\"bank:pay\", \"bank:pya\"}", "no registered server has the scope \"bank:pya\""},
-		{"consent", scopes + "require_consent contains \"bank:pya\"", "no registered server has the scope"},
-		{"a ceiling", "package policy.clients.a\n\nscope_ceiling := [\"bank:pay\", \"bank:pya\"]", "no registered server has the scope \"bank:pya\""},
-		{"a scope of the token", payments + "deny contains \"no\" if \"bank:pya\" in input.token.scopes", "no registered server has the scope"},
-		{"a scope for a helper", payments + "import data.lib.mcp\n\ndeny contains \"no\" if not mcp.has_scope(\"bank:pya\")", "no registered server has the scope"},
-		{"the protocol's own scope", scopes + "grant contains \"offline_access\"", ""},
-		{"nothing wrong", payments + "deny contains \"no\" if {\n\tinput.tool.name == \"pay\"\n\tinput.resource.server == \"shop\"\n}", ""},
+	for _, tc := range []struct{ name, policy, wrong, warned string }{
+		{"a tool", payments + "deny contains \"no\" if input.tool.name == \"tranfser\"", "a.rego:3:42: no registered server has a tool \"tranfser\" (did you mean \"transfer\"?)", ""},
+		{"another tool", payments + "deny contains \"no\" if input.tool.name == \"other\"", "", "a.rego:3:42: no registered server has a tool \"other\""},
+		{"a tool in a set", payments + "deny contains \"no\" if input.tool.name in {\"transfer\", \"other\"}", "", "no registered server has a tool \"other\""},
+		{"a tool in the configuration", payments + "deny contains \"no\" if input.tool.name in data.config.tools", "", "config.yaml:1:19: no registered server has a tool \"gone\" (did you mean \"none\"?); a.rego:3 looks it up by input.tool.name"},
+		{"a tool for a function", payments + "_is(name) if name == \"tranfser\"\n\ndeny contains \"no\" if _is(input.tool.name)", "a.rego:3:22: no registered server has a tool \"tranfser\"", ""},
+		{"a server", payments + "deny contains \"no\" if input.resource.server == \"bnak\"", "no registered server has the name \"bnak\" (did you mean \"bank\"?)", ""},
+		{"a server's identifier", payments + "deny contains \"no\" if input.resource.server_id == \"https://other.example\"", "", "no registered server has the name"},
+		{"a needed scope", payments + "required_scopes contains \"bank:pya\"", "no registered server has the scope \"bank:pya\" (did you mean \"bank:pay\"?)", ""},
+		{"another needed scope", payments + "required_scopes contains \"bank:close\"", "", "no registered server has the scope \"bank:close\""},
+		{"a scope below a wildcard", payments + "required_scopes contains \"bank:read.accounts\"", "", ""},
+		{"a wildcard above a scope", payments + "required_scopes contains \"shop:*\"", "", ""},
+		{"a granted scope", scopes + "grant contains \"bank:pya\" if input.subject.type == \"user\"", "no registered server has the scope", ""},
+		{"a granted scope out of several", scopes + "grant contains scope if some scope in [\"shop:order\", \"bank:pya\"]", "no registered server has the scope \"bank:pya\"", ""},
+		{"a granted scope beside the one that it resembles", scopes + "grant contains scope if some scope in [\"bank:pay\", \"bank:pya\"]", "", "no registered server has the scope \"bank:pya\""},
+		{"a withheld scope", scopes + "deny_scope contains {\"scope\": \"bank:pya\", \"code\": \"c\", \"message\": \"m\"}", "a.rego:3:31: no registered server has the scope", ""},
+		{"a withheld scope out of several", scopes + "deny_scope contains {\"scope\": s, \"code\": \"c\", \"message\": \"m\"} if some s in {\"shop:order\", \"bank:pya\"}", "no registered server has the scope \"bank:pya\"", ""},
+		{"consent", scopes + "require_consent contains \"bank:pya\"", "no registered server has the scope", ""},
+		{"a ceiling", "package policy.clients.a\n\nscope_ceiling := [\"shop:order\", \"bank:pya\"]", "no registered server has the scope \"bank:pya\"", ""},
+		{"a scope of the token", payments + "deny contains \"no\" if \"bank:pya\" in input.token.scopes", "no registered server has the scope", ""},
+		{"a scope for a helper", payments + "import data.lib.mcp\n\ndeny contains \"no\" if not mcp.has_scope(\"bank:pya\")", "no registered server has the scope", ""},
+		{"the protocol's own scope", scopes + "grant contains \"offline_access\"", "", ""},
+		{"nothing wrong", payments + "deny contains \"no\" if {\n\tinput.tool.name == \"pay\"\n\tinput.resource.server == \"shop\"\n}", "", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			files := map[string]string{"a.rego": tc.policy + "\n", "config.yaml": "tools: [transfer, gone]\n"}
 			report := checked(t, files)
-			if got := problemTexts(report.Warnings); tc.want == "" && got != "" || !strings.Contains(got, tc.want) || len(report.Problems) > 0 {
-				t.Errorf("got:\n%s\n%s\nwant:\n%s", got, problemTexts(report.Problems), tc.want)
+			for got, want := range map[string]string{problemTexts(report.Problems): tc.wrong, problemTexts(report.Warnings): tc.warned} {
+				if want == "" && got != "" || !strings.Contains(got, want) {
+					t.Errorf("got:\n%s\nwant:\n%s", got, want)
+				}
 			}
-			if report, err := Check(dirWith(t, files), CheckOptions{}); err != nil || len(report.Warnings) > 0 {
-				t.Error("without a catalogue:", problemTexts(report.Warnings), err)
+			if report, err := Check(dirWith(t, files), CheckOptions{}); err != nil || len(report.Warnings)+len(report.Problems) > 0 {
+				t.Error("without a catalogue:", problemTexts(report.Problems), problemTexts(report.Warnings), err)
 			}
-			if _, err := New(context.Background(), Config{Dir: dirWith(t, files), Defaults: true, Catalogue: twoServers(t), Log: silent()}); err != nil {
-				t.Error("a warning keeps a server from starting:", err)
+			if _, err := New(context.Background(), Config{Dir: dirWith(t, files), Defaults: true, Catalogue: twoServers(t), Log: silent()}); (err != nil) != (tc.wrong != "") {
+				t.Error("check and server do not agree:", err)
 			}
 		})
 	}
