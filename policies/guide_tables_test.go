@@ -2,6 +2,7 @@ package policies
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -13,47 +14,117 @@ import (
 	"testing"
 )
 
-var updateGuide = flag.Bool("update", false, "write the tables of README.md anew")
+var updateGuide = flag.Bool("update", false, "write the tables of the guide anew")
 
 // guideTable is a table of the guide that is made of what it tells about, between <!-- table: NAME --> and <!-- end -->.
 var guideTable = regexp.MustCompile(`(?s)(<!-- table: ([a-z _-]+) -->\n)(.*?)(<!-- end -->)`)
 
 // TestTheTablesOfTheGuide: they say what schemas/, vocabulary.go, capabilities.go and bounds.go say. The words in the last column of the
-// table of rules are kept.
+// tables of rules are kept.
 func TestTheTablesOfTheGuide(t *testing.T) {
-	text, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	names := map[string]bool{}
-	fresh := guideTable.ReplaceAllStringFunc(string(text), func(whole string) string {
-		part := guideTable.FindStringSubmatch(whole)
-		names[part[2]] = true
-		table, err := tableOf(part[2], part[3])
+	for _, file := range []string{"README.md", "reference.md"} {
+		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		table = "\n" + table + "\n"
-		if table != part[3] && !*updateGuide {
-			t.Errorf("the table %q is not up to date (go test ./policies -run TheTablesOfTheGuide -update); it should be:\n%s", part[2], table)
+		fresh := guideTable.ReplaceAllStringFunc(string(text), func(whole string) string {
+			part := guideTable.FindStringSubmatch(whole)
+			names[part[2]] = true
+			table, err := tableOf(part[2], part[3])
+			if err != nil {
+				t.Fatal(err)
+			}
+			table = "\n" + table + "\n"
+			if table != part[3] && !*updateGuide {
+				t.Errorf("the table %q is not up to date (go test ./policies -run TheTablesOfTheGuide -update); it should be:\n%s", part[2], table)
+			}
+			return part[1] + table + part[4]
+		})
+		if *updateGuide {
+			if err := os.WriteFile(file, []byte(fresh), 0o644); err != nil {
+				t.Fatal(err)
+			}
 		}
-		return part[1] + table + part[4]
-	})
-	for _, name := range []string{"input tool_call", "input scope_grant", "input client_admission", "input access", "rules", "built-ins", "bounds"} {
+		for _, row := range strings.Split(fresh, "\n") {
+			if strings.HasPrefix(row, "| `") && strings.HasSuffix(row, "|  |") {
+				t.Errorf("nothing is said in %s", row)
+			}
+		}
+	}
+	want := []string{"input tool_call", "input scope_grant", "input client_admission", "input access", "built-ins", "bounds"}
+	for _, k := range kinds() {
+		want = append(want, "rules "+string(k))
+	}
+	for _, name := range want {
 		if !names[name] {
 			t.Errorf("the guide has no table %q", name)
 		}
 	}
-	if *updateGuide {
-		if err := os.WriteFile("README.md", []byte(fresh), 0o644); err != nil {
+}
+
+// TestTheGuideNamesRealFields: what stands in the text as a field of the input is one, unless it is there as a slip.
+func TestTheGuideNamesRealFields(t *testing.T) {
+	schemas, err := schemaDocuments(mustShipped(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, _ := schemas[anyInput].(map[string]any)
+	for _, file := range []string{"README.md", "reference.md", "house_rules.md"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	for _, row := range strings.Split(fresh, "\n") {
-		if strings.HasPrefix(row, "| `") && strings.HasSuffix(row, "|  |") {
-			t.Errorf("nothing is said in %s", row)
+		found := regexp.MustCompile("`input((?:\\.[a-zA-Z_]+)+)`").FindAllStringSubmatch(string(text), -1)
+		if len(found) == 0 && file != "house_rules.md" {
+			t.Errorf("%s names no field", file)
+		}
+		for _, m := range found {
+			path := inputPath(strings.Split(m[1][1:], "."))
+			if slip := strings.Contains(m[1], "nme") || strings.Contains(m[1], "ammount"); !fieldAt(whole, path).known && !slip {
+				t.Errorf("%s: no input has %s", file, path)
+			}
 		}
 	}
+}
+
+func mustShipped(t *testing.T) []file {
+	t.Helper()
+	files, err := shippedFiles(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// TestTheLinksOfTheGuide lead somewhere: to a file, or to a heading of one.
+func TestTheLinksOfTheGuide(t *testing.T) {
+	for _, file := range []string{"README.md", "reference.md", "house_rules.md"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`\]\(([^)#:]*)(?:#([^)]*))?\)`).FindAllStringSubmatch(string(text), -1) {
+			target, err := os.ReadFile(cmp.Or(m[1], file))
+			if err != nil {
+				t.Errorf("%s: %v", file, err)
+			}
+			if m[2] != "" && !slices.Contains(anchors(string(target)), m[2]) {
+				t.Errorf("%s: nothing in %q is called #%s", file, m[1], m[2])
+			}
+		}
+	}
+}
+
+// anchors are the names of a document's headings in links.
+func anchors(doc string) (names []string) {
+	for line := range strings.Lines(doc) {
+		if heading, ok := strings.CutPrefix(strings.TrimLeft(line, "#"), " "); ok && strings.HasPrefix(line, "#") {
+			plain := regexp.MustCompile(`[^a-z0-9 _-]`).ReplaceAllString(strings.ToLower(strings.TrimSpace(heading)), "")
+			names = append(names, strings.ReplaceAll(plain, " ", "-"))
+		}
+	}
+	return names
 }
 
 func tableOf(name, old string) (string, error) {
@@ -61,8 +132,8 @@ func tableOf(name, old string) (string, error) {
 	switch {
 	case isInput:
 		return inputTable(schema)
-	case name == "rules":
-		return rulesTable(old), nil
+	case strings.HasPrefix(name, "rules "):
+		return rulesTable(kind(strings.TrimPrefix(name, "rules ")), old), nil
 	case name == "built-ins":
 		return builtinsTable(), nil
 	case name == "bounds":
@@ -146,7 +217,7 @@ func (s *tableSchema) word() string {
 }
 
 // rulesTable keeps what the old one says of each rule.
-func rulesTable(old string) string {
+func rulesTable(k kind, old string) string {
 	said := map[string]string{}
 	for row := range strings.Lines(old) {
 		if cells := strings.Split(strings.Trim(row, "|\n"), " | "); len(cells) == 3 {
@@ -155,13 +226,11 @@ func rulesTable(old string) string {
 	}
 	var b strings.Builder
 	b.WriteString("| rule | form | what it does |\n|---|---|---|\n")
-	for _, k := range kinds() {
-		forms := ruleForms(k)
-		for _, name := range slices.Sorted(maps.Keys(forms)) {
-			rule := fmt.Sprintf("`policy.%s.*.%s`", k, name)
-			_, form, _ := strings.Cut(string(forms[name]), ": ")
-			fmt.Fprintf(&b, "| %s | `%s` | %s |\n", rule, strings.Replace(form, "NAME", name, 1), said[rule])
-		}
+	forms := ruleForms(k)
+	for _, name := range slices.Sorted(maps.Keys(forms)) {
+		rule := fmt.Sprintf("`policy.%s.*.%s`", k, name)
+		_, form, _ := strings.Cut(string(forms[name]), ": ")
+		fmt.Fprintf(&b, "| %s | `%s` | %s |\n", rule, strings.Replace(form, "NAME", name, 1), said[rule])
 	}
 	return b.String()
 }
