@@ -3,7 +3,9 @@ package oauth
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
@@ -17,8 +19,8 @@ func CheckInputSchema(doc map[string]any) error {
 	return err
 }
 
-// compileInputSchema follows references inside the document only: nothing is ever loaded.
-func compileInputSchema(doc map[string]any) (*jsonschema.Schema, error) {
+// compileInputSchema follows references inside the document only: nothing is ever loaded. What it makes is for one check at a time.
+func compileInputSchema(doc map[string]any) (*argumentCheck, error) {
 	text, err := json.Marshal(doc)
 	if err != nil {
 		return nil, fmt.Errorf("inputSchema: %w", err)
@@ -27,18 +29,25 @@ func compileInputSchema(doc map[string]any) (*jsonschema.Schema, error) {
 	if err != nil {
 		return nil, fmt.Errorf("inputSchema: %w", err)
 	}
+	if keyword := movingReference(value); keyword != "" {
+		return nil, fmt.Errorf("inputSchema: %s is not supported; refer to the place itself with $ref", keyword)
+	}
+	check := &argumentCheck{work: &work{}}
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
 	c.UseLoader(nothingToLoad{})
-	if err := c.AddResource("urn:tool", value); err != nil {
+	c.UseRegexpEngine(check.work.pattern)
+	if err := c.AddResource(toolSchemaURL, value); err != nil {
 		return nil, fmt.Errorf("inputSchema: %w", err)
 	}
-	schema, err := c.Compile("urn:tool")
-	if err != nil {
+	if check.schema, err = c.Compile(toolSchemaURL); err != nil {
 		return nil, fmt.Errorf("inputSchema: %w", err)
 	}
-	return schema, nil
+	check.work.watch(check.schema)
+	return check, nil
 }
+
+const toolSchemaURL = "urn:tool"
 
 type nothingToLoad struct{}
 
@@ -46,10 +55,89 @@ func (nothingToLoad) Load(url string) (any, error) {
 	return nil, fmt.Errorf("%q lies outside this schema; only local references (\"#/…\") are followed", url)
 }
 
+// movingReference finds references whose aim depends on the way to them: the work behind them cannot be watched.
+func movingReference(v any) string {
+	switch v := v.(type) {
+	case map[string]any:
+		for _, keyword := range []string{"$dynamicRef", "$recursiveRef"} {
+			if _, ok := v[keyword].(string); ok {
+				return keyword
+			}
+		}
+		for _, member := range v {
+			if found := movingReference(member); found != "" {
+				return found
+			}
+		}
+	case []any:
+		for _, item := range v {
+			if found := movingReference(item); found != "" {
+				return found
+			}
+		}
+	}
+	return ""
+}
+
+// argumentCheck is a compiled input schema and what a check with it has cost so far.
+type argumentCheck struct {
+	schema *jsonschema.Schema
+	work   *work
+}
+
+// errTooComplex: the arguments cannot be checked with a reasonable amount of work.
+var errTooComplex = errors.New("the arguments take too much work to check against the input schema")
+
+// run validates arguments, and gives up with errTooComplex when that takes too much work, or longer than within (0 = as long as the work takes).
+func (c *argumentCheck) run(args map[string]any, within time.Duration) (err error) {
+	c.work.begin(within)
+	defer func() {
+		switch r := recover(); r {
+		case nil:
+		case errTooComplex:
+			err = errTooComplex
+		default:
+			panic(r)
+		}
+	}()
+	return c.schema.Validate(args)
+}
+
+// inputSchema is a tool's schema. It is compiled at the first call, because most tools are not called between two starts, and
+// CheckInputSchema has looked at it before it was stored; then once more for each call that runs beside the others.
+type inputSchema struct {
+	doc  map[string]any
+	idle chan *argumentCheck
+}
+
+const idleChecks = 4 // of one tool
+
+func newInputSchema(doc map[string]any) *inputSchema {
+	return &inputSchema{doc: doc, idle: make(chan *argumentCheck, idleChecks)}
+}
+
+func (s *inputSchema) validate(args map[string]any, within time.Duration) error {
+	var check *argumentCheck
+	select {
+	case check = <-s.idle:
+	default:
+		var err error
+		if check, err = compileInputSchema(s.doc); err != nil {
+			return err
+		}
+	}
+	err := check.run(args, within)
+	select {
+	case s.idle <- check:
+	default:
+	}
+	return err
+}
+
 // CheckArguments validates a call's arguments against the tool's inputSchema. nil arguments count as {}. checked is false when
-// the tool has no schema.
-func (c *Catalogue) CheckArguments(r *Resource, tool string, args map[string]any) (checked bool, err error) {
-	compiled, ok := c.state.Load().validators[r.Key+"\x00"+tool]
+// the tool has no schema. A check that takes longer than within (0 = no such bound) or far too much work is an error like arguments that do not fit.
+func (c *Catalogue) CheckArguments(r *Resource, tool string, args map[string]any, within time.Duration) (checked bool, err error) {
+	schema, ok := c.state.Load().schemas[r.Key+"\x00"+tool]
 	if !ok {
 		if t, found := r.Tool(tool); found && t.InputSchema != nil {
 			return false, fmt.Errorf("the input schema of %q is not in force any more", tool)
@@ -59,9 +147,5 @@ func (c *Catalogue) CheckArguments(r *Resource, tool string, args map[string]any
 	if args == nil {
 		args = map[string]any{}
 	}
-	schema, err := compiled()
-	if err != nil {
-		return false, err
-	}
-	return true, schema.Validate(args)
+	return true, schema.validate(args, within)
 }

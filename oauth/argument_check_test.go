@@ -72,6 +72,9 @@ func bombs() map[string][2]string {
 		"contained":                       {recursive(`{"type":["array","integer"],"contains":R,"items":R}`), deep},
 		"the first ones":                  {recursive(`{"prefixItems":[R],"contains":R}`), deep},
 		"an older draft":                  {strings.Replace(recursive(`{"anyOf":[{"type":"array","items":R},{"type":"array","items":R}]}`), "{", `{"$schema":"http://json-schema.org/draft-07/schema#",`, 1), deep},
+		"a schema with a name":            {strings.Replace(recursive(`{"allOf":[{"items":R},{"items":R}]}`), "{", `{"$id":"https://schema.example/s",`, 1), deep},
+		"a part with a name":              {`{"properties":{"x":{"$ref":"https://schema.example/n"}},"$defs":{"n":{"$id":"https://schema.example/n","allOf":[{"items":{"$ref":"#"}},{"items":{"$ref":"n"}}]}}}`, deep},
+		"a place with a name":             {`{"properties":{"x":{"$ref":"#n"}},"$defs":{"n":{"$anchor":"n","allOf":[{"items":{"$ref":"#n"}},{"items":{"$ref":"#n"}}]}}}`, deep},
 		"a long list of constants":        {schemaOfX(`{"items":{"enum":[` + listed(3000, func(i int) string { return fmt.Sprintf(`{"a":[1,2,3,%d]}`, i) }) + `]}}`), repeatedJSON(12000, `{"a":[1,2,3,-1]}`)},
 		"a pattern with many ways":        {schemaOfX(`{"pattern":"(a?){900}(b?){900}c$"}`), `"` + strings.Repeat("ab", 120<<10) + `"`},
 		"many patterns for many names":    {schemaOfX(`{"patternProperties":{` + listed(500, func(i int) string { return fmt.Sprintf(`"^(x|y)+%d$":true`, i) }) + `}}`), `{` + listed(12000, func(i int) string { return fmt.Sprintf(`"xyxyxyxyxy%d":1`, i) }) + `}`},
@@ -93,7 +96,7 @@ func TestArgumentsThatTakeForEverAreRefused(t *testing.T) {
 			args := arguments(t, bomb[1])
 			done := make(chan error, 1)
 			go func() {
-				_, err := c.CheckArguments(r, name, args)
+				_, err := c.CheckArguments(r, name, args, 0)
 				done <- err
 			}()
 			select {
@@ -105,6 +108,18 @@ func TestArgumentsThatTakeForEverAreRefused(t *testing.T) {
 				t.Fatal("the check does not end")
 			}
 		})
+	}
+}
+
+// A reference whose aim moves cannot be watched, so a schema that has one is refused when it is registered.
+func TestReferencesThatMoveAreNotSupported(t *testing.T) {
+	for _, text := range []string{`{"$dynamicAnchor":"n","properties":{"x":{"items":{"$dynamicRef":"#n"}}}}`,
+		`{"$schema":"https://json-schema.org/draft/2019-09/schema","$recursiveAnchor":true,"allOf":[{"items":{"$recursiveRef":"#"}}]}`} {
+		var schema map[string]any
+		must(t, oauth.DecodeStrict([]byte(text), &schema))
+		if err := oauth.CheckInputSchema(schema); err == nil || !strings.Contains(err.Error(), "$ref") {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }
 
@@ -136,10 +151,10 @@ func TestLargeArgumentsAreChecked(t *testing.T) {
 		good, bad := arguments(t, x[0]), arguments(t, x[1])
 		for range 4 {
 			wait.Go(func() {
-				if checked, err := c.CheckArguments(r, name, good); !checked || err != nil {
+				if checked, err := c.CheckArguments(r, name, good, 0); !checked || err != nil {
 					t.Errorf("%s: good arguments: %v, %.300v", name, checked, err)
 				}
-				if _, err := c.CheckArguments(r, name, bad); err == nil {
+				if _, err := c.CheckArguments(r, name, bad, 0); err == nil {
 					t.Errorf("%s: bad arguments are taken", name)
 				}
 			})
@@ -148,11 +163,21 @@ func TestLargeArgumentsAreChecked(t *testing.T) {
 	wait.Wait()
 }
 
+// A check ends when its time is over, however good the arguments are; a short one does not look at the clock.
+func TestAChecksTimeHasAnEnd(t *testing.T) {
+	c, r := catalogueOf(t, map[string]string{"n": schemaOfX(`{"type":"array","items":{"type":"integer"}}`)})
+	for text, good := range map[string]bool{"[1,2,3]": true, repeatedJSON(60000, "7"): false} {
+		if _, err := c.CheckArguments(r, "n", arguments(t, text), time.Nanosecond); (err == nil) != good {
+			t.Errorf("%.20s: %v", text, err)
+		}
+	}
+}
+
 // A number of a few characters is no long computation.
 func TestNumbersWithExponents(t *testing.T) {
 	c, r := catalogueOf(t, map[string]string{"n": schemaOfX(`{"items":{"type":"integer","multipleOf":1,"enum":[0,1]}}`)})
 	for text, good := range map[string]bool{"0e999999999": true, "1e308": false, "1e-300": false} {
-		if _, err := c.CheckArguments(r, "n", map[string]any{"x": []any{json.Number(text)}}); (err == nil) != good {
+		if _, err := c.CheckArguments(r, "n", map[string]any{"x": []any{json.Number(text)}}, 0); (err == nil) != good {
 			t.Errorf("%s: %v", text, err)
 		}
 	}

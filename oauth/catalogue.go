@@ -3,10 +3,7 @@ package oauth
 import (
 	"fmt"
 	"slices"
-	"sync"
 	"sync/atomic"
-
-	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
 // Catalogue holds the resources in force, with their tools' argument validators. It is replaced as a whole.
@@ -15,15 +12,11 @@ type Catalogue struct {
 }
 
 type catalogueState struct {
-	all        []*Resource
-	byID       map[string]*Resource
-	byKey      map[string]*Resource
-	validators map[string]validator // key + "\x00" + tool
+	all     []*Resource
+	byID    map[string]*Resource
+	byKey   map[string]*Resource
+	schemas map[string]*inputSchema // key + "\x00" + tool
 }
-
-// validator compiles a tool's input schema at the first call and remembers what came of it: most tools are not called between two
-// starts, and CheckInputSchema has looked at every schema before it was stored.
-type validator func() (*jsonschema.Schema, error)
 
 // NewCatalogue checks the resources (canonical ids, scope names) and indexes them. Disabled ones are left out. A tool whose schema is none
 // denies all its calls.
@@ -34,7 +27,7 @@ func NewCatalogue(resources []Resource) (*Catalogue, error) {
 
 // Replace puts other resources in force, or changes nothing and says what is wrong.
 func (c *Catalogue) Replace(resources []Resource) error {
-	s := &catalogueState{byID: map[string]*Resource{}, byKey: map[string]*Resource{}, validators: map[string]validator{}}
+	s := &catalogueState{byID: map[string]*Resource{}, byKey: map[string]*Resource{}, schemas: map[string]*inputSchema{}}
 	for i := range resources {
 		r := resources[i]
 		if r.Disabled {
@@ -70,7 +63,7 @@ func (s *catalogueState) addTools(r *Resource) error {
 		if t.InputSchema == nil {
 			continue
 		}
-		s.validators[r.Key+"\x00"+t.Name] = sync.OnceValues(func() (*jsonschema.Schema, error) { return compileInputSchema(t.InputSchema) })
+		s.schemas[r.Key+"\x00"+t.Name] = newInputSchema(t.InputSchema)
 	}
 	return nil
 }

@@ -25,7 +25,8 @@ type DeciderConfig struct {
 	Scopes    ScopePolicy // for the probe
 	Usage     UsageReader // nil: policies that ask how often a tool was called get no answer, and deny
 	Ledger    Ledger
-	ServerKey []byte // digests of arguments are keyed with it
+	ServerKey []byte        // digests of arguments are keyed with it
+	Deadline  time.Duration // of the check of arguments; 0 = it is bounded by its work only
 }
 
 // Decider decides calls: verify token → catalogue → arguments → policy → record → answer.
@@ -277,8 +278,12 @@ func (c *call) lookUpTool() bool {
 	}
 	c.e.Args = args
 	c.noteArguments()
-	checked, err := c.d.cfg.Catalogue.CheckArguments(c.e.Caller, tool.Name, args)
-	if err != nil {
+	checked, err := c.d.cfg.Catalogue.CheckArguments(c.e.Caller, tool.Name, args, c.d.cfg.Deadline)
+	switch {
+	case errors.Is(err, errTooComplex):
+		c.deny("arguments_too_complex", "The arguments take too much work to check against the tool's input schema.")
+		return false
+	case err != nil:
 		c.deny("arguments_invalid", "The arguments do not fit the tool's input schema.")
 		return false
 	}

@@ -68,6 +68,8 @@ func (x *explaining) unrecorded() {
 		x.change(ChangeSubject, "leave subject.id out, or send the sub of the access token, %s", e.SubjectID)
 	case "tool_unknown":
 		x.change(ChangeTool, "register the tool %q in the catalogue of %s (resources[].tools), or call one that is there, as a resource of type \"tool\"", e.Tool, e.ResourceID)
+	case "arguments_too_complex":
+		x.change(ChangeRequest, "send fewer arguments to %q, or less deep ones: checking them against its inputSchema took more work than is allowed", e.Tool)
 	case "arguments_invalid":
 		names := cmp.Or(e.Detail["arguments"], "none")
 		x.change(ChangeRequest, "send arguments that fit the inputSchema of %q in the catalogue; the call had: %s", e.Tool, names)

@@ -143,7 +143,7 @@ func (p *parts) endpoints(key []byte) (e oauth.Endpoints, err error) {
 	e.Revocation = oauth.NewRevocation(oauth.RevocationConfig{Clients: clients, Auth: authenticator, Refreshes: store, States: store, Issuer: issuer, Ledger: store})
 	e.Introspection = oauth.NewIntrospection(oauth.IntrospectionConfig{Resources: p.catalogue, Auth: authenticator, Tokens: tokens})
 	e.Decision = oauth.NewDecider(oauth.DeciderConfig{Issuer: c.Issuer, Catalogue: p.catalogue, Auth: authenticator, Tokens: tokens, Clients: clients,
-		Policy: p.policy(), Tools: p.engine, Scopes: p.policy(), Usage: store, Ledger: store, ServerKey: key})
+		Policy: p.policy(), Tools: p.engine, Scopes: p.policy(), Usage: store, Ledger: store, ServerKey: key, Deadline: c.Policy.Deadline})
 	e.Metadata, err = oauth.NewMetadata(oauth.MetadataConfig{Issuer: c.Issuer, Keys: p.keys, Resources: p.catalogue, CIMD: true}, e)
 	return e, err
 }
