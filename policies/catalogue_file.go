@@ -40,12 +40,8 @@ func WriteCatalogue(catalogue []*oauth.Resource) ([]byte, error) {
 
 // ReadCatalogue reads what WriteCatalogue wrote. The numbers in input schemas stay exact.
 func ReadCatalogue(text []byte) ([]*oauth.Resource, error) {
-	strict := jsontext.NewDecoder(bytes.NewReader(text)) // repeated members and bad UTF-8 are errors
-	if _, err := strict.ReadValue(); err != nil {
-		return nil, fmt.Errorf("no JSON: %w", err)
-	}
-	if _, err := strict.ReadToken(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("more text after the JSON value")
+	if err := oneJSON(text); err != nil {
+		return nil, err
 	}
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.UseNumber()
@@ -65,4 +61,16 @@ func ReadCatalogue(text []byte) ([]*oauth.Resource, error) {
 		catalogue = append(catalogue, &oauth.Resource{ID: s.ID, Key: s.Key, Name: s.Name, Scopes: s.Scopes, Tools: s.Tools})
 	}
 	return catalogue, nil
+}
+
+// oneJSON refuses text that is anything but one JSON value without repeated members and bad UTF-8.
+func oneJSON(text []byte) error {
+	strict := jsontext.NewDecoder(bytes.NewReader(text))
+	if _, err := strict.ReadValue(); err != nil {
+		return fmt.Errorf("no JSON: %w", err)
+	}
+	if _, err := strict.ReadToken(); !errors.Is(err, io.EOF) {
+		return errors.New("more text after the JSON value")
+	}
+	return nil
 }
