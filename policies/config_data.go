@@ -39,9 +39,11 @@ func configDocument(files []file) (map[string]any, []Problem) {
 	return config, problems
 }
 
-// configKeys is where a file's content goes below data.config: config/a/b.yaml goes to a.b.
+// configKeys is where a file's content goes below data.config: config/a/b.yaml goes to a.b, and config/a/data.yaml to a, as OPA has it
+// in bundles, so that one directory can be both.
 func configKeys(p string) ([]string, bool) {
 	stem := strings.TrimSuffix(p, path.Ext(p))
+	stem = strings.TrimSuffix(stem, "/data")
 	if stem == "config" {
 		return nil, true
 	}

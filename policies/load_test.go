@@ -226,6 +226,7 @@ func TestAcceptedDirectories(t *testing.T) {
 		"two files, a package":    {"a.rego": payments + "deny contains \"a\" if input.tool.name == \"a\"\n", "b.rego": payments + "deny contains \"b\" if input.tool.name == \"b\"\n"},
 		"a mocked document":       {"a_test.rego": "package policy.tools.payments_test\n\ntest_x if data.mcp.authz.tools.decision.allow == false with input as {} with data.config.x as 1\n"},
 		"configuration":           {"config.yaml": "a: {b: 1}\n", "config.json": "{\"a\": {\"c\": 1}}", "config/a/d.yml": "e: 1\n", "a.rego": payments + "deny contains \"no\" if data.config.a.b + data.config.a.c == data.config.a.d.e\n"},
+		"data as bundles have it": {"config/data.yaml": "a: 1\n", "config/b/data.json": "{\"c\": 2}", "a.rego": payments + "deny contains \"no\" if data.config.a + data.config.b.c == 3\n"},
 		"every kind of YAML":      {"config.yaml": "---\n# a comment\na: &x {b: 1}\n\nc:\n  - *x\n  - d: |\n      text: with a colon\n\n      text: twice\n    e: 'it''s'\nf: >-\n  a # b\n", "a.rego": payments + "deny contains data.config.c[1].d if data.config.a.b\n"},
 		"an empty file":           {"config.yaml": "", "config/a.yaml": "# nothing yet\n"},
 		"future.keywords.not":     {"a.rego": payments + "import future.keywords.not\n\ndeny contains \"no\" if not input.tool.arguments.amount <= 5\n"},
