@@ -15,7 +15,7 @@ import (
 
 // Config says what an Engine is made of.
 type Config struct {
-	Dir       string            // the author's directory; "" = only the shipped policies
+	Dir       string            // the author's directory, or a bundle whose signature does not matter; "" = only the shipped policies
 	Defaults  bool              // the shipped defaults (policy.*.default) are part of it
 	Deadline  time.Duration     // of one evaluation; 0 = DefaultDeadline
 	Cache     int               // answers that each router's cache holds; 0 = DefaultCache, below 0 = none
@@ -29,6 +29,9 @@ type Config struct {
 	Last   Stored
 	Origin string
 
+	// Bundle gives the bundle that takes the place of Dir, whenever it would be read. It must not wait for others. nil = there is none.
+	Bundle func(ctx context.Context) (*Bundle, error)
+
 	// Activate is called with a generation before it is put in force, so that it can be recorded; its error keeps
 	// what was in force. nil = nothing is called.
 	Activate func(ctx context.Context, a Activation) error
@@ -37,6 +40,7 @@ type Config struct {
 // Engine answers with the policies in force. All methods may be called at the same time.
 type Engine struct {
 	dir      string
+	bundle   func(context.Context) (*Bundle, error) // nil = the directory
 	defaults bool
 	deadline time.Duration
 	log      *slog.Logger
@@ -59,6 +63,7 @@ type Engine struct {
 	noting    sync.Mutex // guards what follows, so that Status never waits for a reload
 	lastErr   error
 	origin    string
+	bundled   BundleRevision
 	changes   Changes
 }
 
@@ -66,7 +71,8 @@ type Engine struct {
 type Status struct {
 	Revision    string
 	ActivatedAt time.Time
-	Origin      string  // "" = the directory; else how an operator put it in force, and the directory is not followed
+	Origin      string // "" = the directory or the bundle; else how an operator put it in force, and they are not followed
+	Bundle      BundleRevision
 	Changes     Changes // against what was in force before
 	Stale       bool    // the last reload failed: what is in force is older than what lies in the directory
 	LastError   string  // of that reload, one problem per line
@@ -84,7 +90,7 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	}
 	e := &Engine{
 		records: records, activate: c.Activate,
-		dir: c.Dir, defaults: c.Defaults, deadline: c.Deadline, log: c.Log, words: newWords(),
+		dir: c.Dir, bundle: c.Bundle, defaults: c.Defaults, deadline: c.Deadline, log: c.Log, words: newWords(),
 		slots: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))),
 	}
 	e.remember = max(0, cmp.Or(c.Cache, DefaultCache))
@@ -122,7 +128,7 @@ func (e *Engine) Status() Status {
 	defer e.noting.Unlock()
 	g := e.current.Load()
 	s := Status{Revision: g.revision, ActivatedAt: g.activated, Files: g.files, Tests: g.tests, Cache: g.cacheability,
-		Origin: e.origin, Changes: e.changes}
+		Origin: e.origin, Bundle: e.bundled, Changes: e.changes}
 	if e.lastErr != nil {
 		s.Stale, s.LastError = true, e.lastErr.Error()
 	}

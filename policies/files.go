@@ -63,7 +63,7 @@ func shippedFiles(defaults bool) ([]file, error) {
 	return files, nil
 }
 
-// authorFiles reads the author's directory; "" is an empty one.
+// authorFiles reads the author's directory; "" is an empty one. A bundle stands for the directory that it was made of.
 func authorFiles(dir string) ([]file, []Problem) {
 	if dir == "" {
 		return nil, nil
@@ -72,10 +72,26 @@ func authorFiles(dir string) ([]file, []Problem) {
 	if err != nil {
 		return nil, []Problem{{Message: fmt.Sprintf("cannot read the policy directory: %v", err)}}
 	}
+	if !info.IsDir() && Bundled(dir) {
+		return bundledFiles(dir)
+	}
 	if !info.IsDir() {
 		return nil, []Problem{{Message: fmt.Sprintf("%s is not a directory; policies are a directory of .rego files", dir)}}
 	}
 	return readTree(os.DirFS(dir))
+}
+
+// bundledFiles reads a bundle without a look at its signature.
+func bundledFiles(name string) ([]file, []Problem) {
+	archive, err := ReadBundleFile(name)
+	if err != nil {
+		return nil, []Problem{{Message: err.Error()}}
+	}
+	b, err := ReadBundle(archive, BundleKey{})
+	if err != nil {
+		return nil, problemsOf(err)
+	}
+	return b.files(), nil
 }
 
 // readTree reads all .rego, .json and .yaml files. Names that begin with a dot are skipped (editors, version

@@ -52,7 +52,8 @@ type source struct {
 	served          file   // servers as a file
 	catalogue       string // digest of servers
 	revision        string
-	shippedTests    bool // parse the shipped tests, too
+	bundle          BundleRevision // of the author's files; the zero value if they are of a directory or given by hand
+	shippedTests    bool           // parse the shipped tests, too
 }
 
 // readSource reads the binary's and the author's files and the catalogue. Problems are the author's.
@@ -82,6 +83,17 @@ func sourceOf(author []file, defaults bool, catalogue []*oauth.Resource) (source
 	s.shipped = append(s.shipped, arguments...)
 	s.name()
 	return s, nil
+}
+
+// bundledSource is the bundle of now, in the place of the directory.
+func (e *Engine) bundledSource(ctx context.Context, catalogue []*oauth.Resource) (source, error) {
+	b, err := e.bundle(ctx)
+	if err != nil {
+		return source{}, err
+	}
+	s, err := sourceOf(b.files(), e.defaults, catalogue)
+	s.bundle = b.Revision
+	return s, err
 }
 
 // files are all files that make up the revision.

@@ -18,7 +18,7 @@ type Report struct {
 	Took     time.Duration // of the whole reload
 }
 
-// Reload reads the directory anew and puts it in force together with the catalogue, or changes nothing and returns
+// Reload reads the directory or the bundle anew and puts it in force together with the catalogue, or changes nothing and returns
 // everything that is wrong. The report tells what is in force either way. While files that an operator gave (Activate, Restore) are in
 // force, the directory is not read; the catalogue is.
 func (e *Engine) Reload(ctx context.Context, catalogue []*oauth.Resource) (Report, error) {
@@ -43,7 +43,7 @@ func (e *Engine) swap(ctx context.Context, catalogue []*oauth.Resource, next *gi
 	if err == nil {
 		changes = changesBetween(e.source, s)
 	}
-	moved := err == nil && (g != old || e.given.words() != next.words())
+	moved := err == nil && (g != old || e.given.words() != next.words() || e.source.bundle != s.bundle)
 	if moved && e.activate != nil {
 		err = e.announce(ctx, g, s, next, changes)
 	}
@@ -52,7 +52,7 @@ func (e *Engine) swap(ctx context.Context, catalogue []*oauth.Resource, next *gi
 	}
 	if moved && err == nil {
 		e.source, e.given = s, next
-		e.putInForce(g, next, changes)
+		e.putInForce(g, s.bundle, next, changes)
 		e.noteWarnings(g)
 		e.noteObstacles(g)
 	}
@@ -69,7 +69,7 @@ func (e *Engine) announce(ctx context.Context, g *generation, s source, next *gi
 	if err != nil {
 		return err
 	}
-	return e.activate(ctx, Activation{Revision: g.revision, Previous: e.source.revision, Origin: next.words(), Changes: changes, Files: g.files, Tests: g.tests, Document: document})
+	return e.activate(ctx, Activation{Revision: g.revision, Previous: e.source.revision, Origin: next.words(), Bundle: s.bundle, Changes: changes, Files: g.files, Tests: g.tests, Document: document})
 }
 
 func (e *Engine) report(g *generation) Report {
@@ -86,10 +86,10 @@ func (e *Engine) noteReload(err error) {
 }
 
 // putInForce lets decisions see the generation, and Status what it is, at the same time.
-func (e *Engine) putInForce(g *generation, next *given, changes Changes) {
+func (e *Engine) putInForce(g *generation, bundle BundleRevision, next *given, changes Changes) {
 	e.noting.Lock()
 	defer e.noting.Unlock()
-	e.origin, e.changes = next.words(), changes
+	e.origin, e.bundled, e.changes = next.words(), bundle, changes
 	e.current.Store(g)
 }
 
@@ -114,10 +114,13 @@ func (e *Engine) build(ctx context.Context, catalogue []*oauth.Resource, next *g
 	var s source
 	var problems []Problem
 	var err error
-	if next == nil {
-		s, problems, err = readSource(e.dir, e.defaults, catalogue)
-	} else {
+	switch {
+	case next != nil:
 		s, err = sourceOf(next.files, e.defaults, catalogue)
+	case e.bundle != nil:
+		s, err = e.bundledSource(ctx, catalogue)
+	default:
+		s, problems, err = readSource(e.dir, e.defaults, catalogue)
 	}
 	if err != nil {
 		return nil, s, err

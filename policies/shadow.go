@@ -75,6 +75,7 @@ func NewShadow(c ShadowConfig) *Shadow {
 	s.log = s.log.With(slog.String("policies", "shadow"))
 	s.config.Dir, s.config.Log = c.Dir, s.log
 	s.config.Record, s.config.Activate, s.config.Last, s.config.Origin = RecordOff, nil, Stored{}, ""
+	s.config.Bundle = nil // that is the active engine's
 	return s
 }
 

@@ -11,8 +11,9 @@ import (
 // Activation is a generation that is about to be put in force, for the one who records it.
 type Activation struct {
 	Revision string
-	Previous string  // the revision that was in force before; "" = none
-	Origin   string  // "" = the directory; else what Activate or Restore was told
+	Previous string // the revision that was in force before; "" = none
+	Origin   string // "" = the directory or the bundle; else what Activate or Restore was told
+	Bundle   BundleRevision
 	Changes  Changes // against what was in force before
 	Files    int     // of the author's directory
 	Tests    int     // that passed
@@ -104,4 +105,17 @@ func (g storedGeneration) source() (s source, err error) {
 	}
 	s.name()
 	return s, nil
+}
+
+// BundleOf is the bundle that a stored generation was made of.
+func BundleOf(stored Stored, revision BundleRevision) (*Bundle, error) {
+	s, err := openStored(stored.Revision, stored.Document)
+	if err != nil {
+		return nil, err
+	}
+	b := &Bundle{Revision: revision}
+	for _, f := range s.author {
+		b.Files = append(b.Files, AuthorFile{Path: f.path, Data: f.data})
+	}
+	return b, nil
 }
