@@ -145,6 +145,8 @@ type (
 		Generation PolicyGeneration
 		Keep       int
 	}
+	// SavePolicyBundle keeps which bundle the policies about to be put in force were made of, so that no older one is taken afterwards.
+	SavePolicyBundle struct{ Bundle PolicyBundle }
 )
 
 // SigningKey is a stored signing key. The private part is sealed with the server key.
@@ -216,6 +218,7 @@ func (CountUse) change()         {}
 func (Event) change()            {}
 
 func (SavePolicyGeneration) change() {}
+func (SavePolicyBundle) change()     {}
 
 // The read sides, one small interface per noun. A missing row is ErrNotFound, a fault wraps ErrUnavailable.
 type (

@@ -25,6 +25,15 @@ func saved(r *DecisionRecord) []Change {
 type PolicyGeneration struct {
 	Revision    string    // of files and catalogue
 	ActivatedAt time.Time // the last time
-	Origin      string    // "" = the policy folder of the configuration; else how the operator put it in force
+	Origin      string    // "" = what the configuration names; else how the operator put it in force
+	Bundle      string    // revision of the bundle that it was made of; "" = none
 	Document    []byte    // the files; nil in a list
+}
+
+// PolicyBundle is the policy bundle that was put in force last.
+type PolicyBundle struct {
+	Revision   string // as its publisher calls it
+	Number     int64  // a later revision has a greater one
+	VerifiedBy string // tells the key of its signature; "" = none was looked at
+	TakenAt    time.Time
 }

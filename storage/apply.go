@@ -77,6 +77,8 @@ func apply(t *tx, change oauth.Change) error {
 		return countUse(t, c)
 	case oauth.SavePolicyGeneration:
 		return saveGeneration(t, c)
+	case oauth.SavePolicyBundle:
+		return savePolicyBundle(t, c.Bundle)
 	case oauth.Event:
 		return appendEvent(t, c)
 	}

@@ -47,7 +47,7 @@
 // # Policies that were in force
 //
 // oauth.SavePolicyGeneration keeps a set of policies with its files under its revision, before it is put in force, and drops those
-// that are too many. The newest by activation is the one in force.
+// that are too many. The newest by activation is the one in force. oauth.SavePolicyBundle keeps beside it which bundle it was made of.
 //
 // # Conventions
 //

@@ -8,7 +8,7 @@ import (
 )
 
 func aGeneration(revision string, at int64) oauth.PolicyGeneration {
-	return oauth.PolicyGeneration{Revision: revision, ActivatedAt: second(at), Document: []byte("files of " + revision)}
+	return oauth.PolicyGeneration{Revision: revision, ActivatedAt: second(at), Bundle: "bundle of " + revision, Document: []byte("files of " + revision)}
 }
 
 // kept are the revisions that are kept, newest first.
@@ -55,4 +55,17 @@ func TestTheLastGenerationsAreKept(t *testing.T) {
 	_, err = s.PolicyGeneration(t.Context(), "b")
 	notFound(t, err)
 	verified(t, s.Reader, 10)
+}
+
+func TestTheLastBundleIsKept(t *testing.T) {
+	s := open(t, testConfig(t))
+	_, err := s.PolicyBundle(t.Context())
+	notFound(t, err)
+	for i, b := range []oauth.PolicyBundle{{Revision: "7", Number: 7, VerifiedBy: "key", TakenAt: second(10)}, {Revision: "2026-11-24T18:00:00Z", Number: 1 << 60, TakenAt: second(20)},
+		{Revision: "3", Number: 3, TakenAt: second(30)}} {
+		commit(t, s, oauth.SavePolicyBundle{Bundle: b}, event(b.Revision))
+		got, err := s.PolicyBundle(t.Context())
+		same(t, got, err, b)
+		verified(t, s.Reader, int64(i+1))
+	}
 }
