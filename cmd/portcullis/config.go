@@ -26,7 +26,8 @@ type Config struct {
 	BundleToken    filePath           `yaml:"admin_bundle_token_file"` // "" = the policies are not served
 	Database       filePath           `yaml:"database"`
 	ServerKeyFile  filePath           `yaml:"server_key_file"` // default: portcullis.key beside the database
-	Policies       filePath           `yaml:"policies"`
+	Policies       filePath           `yaml:"policies"`        // a folder, or an OPA bundle (.tar.gz)
+	Bundle         BundleConfig       `yaml:"bundle"`
 	PoliciesShadow filePath           `yaml:"policies_shadow"`
 	Policy         PolicyConfig       `yaml:"policy"`
 	Resources      []ResourceConfig   `yaml:"resources"`
@@ -41,14 +42,22 @@ type Config struct {
 	log      *slog.Logger
 	demo     bool // a demo database is opened by a demo only
 
-	allowClockBack bool // a flag only: whoever writes it into a file has switched the check off for good
-	followFolder   bool // leave policies aside that were put in force by hand
+	allowClockBack   bool // flags only: whoever writes them into a file has switched the check off for good
+	allowOlderBundle bool
+	followFolder     bool // leave policies aside that were put in force by hand
 }
 
 // TLSConfig names the files of the public listener's certificate; both are empty behind a proxy.
 type TLSConfig struct {
 	Cert filePath `yaml:"cert"`
 	Key  filePath `yaml:"key"`
+}
+
+// BundleConfig is about the bundle that policies names.
+type BundleConfig struct {
+	PublicKeyFile filePath `yaml:"public_key_file"` // verifies its signature
+	KeyID         string   `yaml:"key_id"`          // that the signature must name; "" = any
+	Algorithm     string   `yaml:"algorithm"`       // "" = what is usual for the key
 }
 
 // PolicyConfig limits policy evaluation, and says what is recorded of it.

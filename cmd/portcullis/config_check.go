@@ -17,6 +17,7 @@ func check(c *Config, r *report) {
 	checkListeners(c, r)
 	checkFiles(c, r)
 	checkBundleToken(c, r)
+	checkBundle(c, r)
 	checkLifetimes(c, r)
 	checkCIMD(c, r)
 	oneOf(r, "policy.defaults", c.Policy.Defaults, "on", "none")
@@ -120,7 +121,8 @@ func checkFiles(c *Config, r *report) {
 	for _, f := range []struct {
 		path string
 		file filePath
-	}{{"tls.cert", c.TLS.Cert}, {"tls.key", c.TLS.Key}, {"cimd.ca_file", c.CIMD.CAFile}, {"policies", c.Policies}} {
+	}{{"tls.cert", c.TLS.Cert}, {"tls.key", c.TLS.Key}, {"cimd.ca_file", c.CIMD.CAFile},
+		{"bundle.public_key_file", c.Bundle.PublicKeyFile}, {"policies", c.Policies}} {
 		if f.file == "" {
 			continue
 		}
@@ -128,10 +130,10 @@ func checkFiles(c *Config, r *report) {
 		switch {
 		case err != nil:
 			r.at(f.path, "%s: %s cannot be read: %s", f.path, f.file, causeOf(err))
-		case f.path != "policies" && info.IsDir():
+		case (f.path != "policies" || c.bundleAt() == bundleFile) && info.IsDir():
 			r.at(f.path, "%s: %s is a folder; name a file", f.path, f.file)
-		case f.path == "policies" && !info.IsDir():
-			r.at(f.path, "%s: %s is a file; name the folder that holds the policies", f.path, f.file)
+		case f.path == "policies" && c.bundleAt() == noBundle && !info.IsDir():
+			r.at(f.path, "%s: %s is a file; name the folder that holds the policies, or an OPA bundle whose name ends with .tar.gz", f.path, f.file)
 		}
 	}
 	for _, f := range []struct {

@@ -31,7 +31,7 @@ type rollbackBody struct {
 type policyStatus struct {
 	Revision    string           `json:"revision"`
 	ActivatedAt time.Time        `json:"activated_at"`
-	Origin      string           `json:"origin"` // "folder", or how it was put in force
+	Origin      string           `json:"origin"` // "folder", "bundle REVISION", or how it was put in force
 	Changes     policies.Changes `json:"changes"`
 	Files       int              `json:"files"`
 	Tests       int              `json:"tests_passed"`
@@ -39,7 +39,10 @@ type policyStatus struct {
 	Error       string           `json:"error,omitempty"`
 	Instance    string           `json:"instance"`
 
+	Bundle *bundleStatus          `json:"bundle,omitempty"` // absent unless policies is a bundle
 	Shadow *policies.ShadowStatus `json:"shadow,omitempty"` // absent without policies_shadow
+
+	byHand bool
 }
 
 // generations is policyAdmin of the running server.
@@ -47,8 +50,14 @@ type generations struct{ p *parts }
 
 func (g generations) status() policyStatus {
 	s := g.p.engine.Status()
-	out := policyStatus{Revision: s.Revision, ActivatedAt: s.ActivatedAt.UTC().Truncate(time.Second), Origin: originWord(s.Origin), Changes: s.Changes,
+	out := policyStatus{Revision: s.Revision, ActivatedAt: s.ActivatedAt.UTC().Truncate(time.Second), Origin: originWord(s.Origin, s.Bundle.Name), byHand: s.Origin != "", Changes: s.Changes,
 		Files: s.Files, Tests: s.Tests, Stale: s.Stale, Error: s.LastError, Instance: g.p.store.Instance()}
+	if g.p.bundle != nil {
+		out.Bundle = g.p.bundle.status(s.Bundle.Name)
+		if out.Bundle.Error != "" && !out.byHand && !out.Stale { // nobody knows whether there is a newer one
+			out.Stale, out.Error = true, out.Bundle.Error
+		}
+	}
 	if g.p.shadow != nil {
 		shadow := g.p.shadow.Status()
 		out.Shadow = &shadow
@@ -58,10 +67,13 @@ func (g generations) status() policyStatus {
 
 // public is the status as everybody on this machine may see it: without what names folders or quotes rules.
 func (s policyStatus) public() policyStatus {
-	if s.Origin != "folder" {
+	if s.byHand {
 		s.Origin = "by hand"
 	}
 	s.Error = ""
+	if s.Bundle != nil {
+		s.Bundle = &bundleStatus{Revision: s.Bundle.Revision, LookedAt: s.Bundle.LookedAt}
+	}
 	if s.Shadow != nil {
 		shadow := *s.Shadow
 		shadow.Error = ""
@@ -70,14 +82,18 @@ func (s policyStatus) public() policyStatus {
 	return s
 }
 
-func originWord(origin string) string {
-	if origin == "" {
-		return "folder"
+// originWord is how policies were put in force, in words.
+func originWord(origin, bundle string) string {
+	switch {
+	case origin != "":
+		return origin
+	case bundle != "":
+		return "bundle " + bundle
 	}
-	return origin
+	return "folder"
 }
 
-// activate puts files in force that the operator sent, or the folder again.
+// activate puts files in force that the operator sent, or the folder or bundle again.
 func (g generations) activate(ctx context.Context, b activateBody) (policyStatus, error) {
 	catalogue := g.p.catalogue.Resources()
 	var err error
@@ -135,6 +151,9 @@ func (g generations) refused(ctx context.Context, err error) error {
 func (p *parts) policyConfig(ctx context.Context, key []byte) (policies.Config, error) {
 	c := p.config.engine(key, p.catalogue.Resources())
 	c.Activate = p.activated
+	if err := p.followBundle(ctx, &c); err != nil {
+		return c, err
+	}
 	last, err := p.store.NewestPolicyGeneration(ctx)
 	if errors.Is(err, oauth.ErrNotFound) {
 		return c, nil
@@ -151,14 +170,15 @@ func (p *parts) policyConfig(ctx context.Context, key []byte) (policies.Config, 
 // activated records new policies, and keeps their files, before they are put in force.
 func (p *parts) activated(ctx context.Context, a policies.Activation) error {
 	event := policyEvent(oauth.EventPolicyActivated, oauth.OutcomeOK, "", a.Revision)
-	event.Detail = map[string]string{"origin": originWord(a.Origin), "previous": a.Previous}
+	event.Detail = map[string]string{"origin": originWord(a.Origin, a.Bundle.Name), "previous": a.Previous}
 	for word, files := range map[string][]string{"added": a.Changes.Added, "changed": a.Changes.Changed, "removed": a.Changes.Removed} {
 		if len(files) > 0 {
 			event.Detail[word] = shortList(files, 1000)
 		}
 	}
-	return p.store.Commit(ctx, event, oauth.SavePolicyGeneration{Keep: int(p.config.Policy.Generations),
-		Generation: oauth.PolicyGeneration{Revision: a.Revision, ActivatedAt: event.Time, Origin: a.Origin, Document: a.Document}})
+	changes := append([]oauth.Change{event, oauth.SavePolicyGeneration{Keep: int(p.config.Policy.Generations), Generation: oauth.PolicyGeneration{
+		Revision: a.Revision, ActivatedAt: event.Time, Origin: a.Origin, Bundle: a.Bundle.Name, Document: a.Document}}}, p.takenBundle(a, event.Time)...)
+	return p.store.Commit(ctx, changes...)
 }
 
 // shortList joins names up to so many bytes.

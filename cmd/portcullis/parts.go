@@ -70,6 +70,13 @@ func (p *parts) reload(ctx context.Context) error {
 	if err := p.loadCertificate(); err != nil {
 		p.config.log.Error("certificate not reloaded, the last good one stays in force", "error", err)
 	}
+	if err := p.lookAtBundle(ctx); err != nil {
+		return err
+	}
+	return p.reloadPolicies(ctx)
+}
+
+func (p *parts) reloadPolicies(ctx context.Context) error {
 	report, err := p.engine.Reload(ctx, p.catalogue.Resources())
 	if policies.IsLoadError(err) {
 		err = errors.Join(err, p.store.Commit(ctx, policyEvent(oauth.EventPolicyRefused, oauth.OutcomeFailed, "policy_load_error", report.Revision)))

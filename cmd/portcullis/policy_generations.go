@@ -16,13 +16,13 @@ import (
 
 // generationCommands are what an operator does with the policies of a running server.
 func (a *app) generationCommands() []*cobra.Command {
-	status := &cobra.Command{Use: "status", Short: "What is in force in the running server, since when, and whether the folder is newer", Args: args(cobra.NoArgs),
+	status := &cobra.Command{Use: "status", Short: "What is in force in the running server, since when, and whether the folder or bundle is newer", Args: args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.policyAdmin(c.Context(), routePolicyStatus, struct{}{})
 		}}
 	history := &cobra.Command{Use: "history", Short: "The generations that are kept, the newest first, and what each changed", Args: args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error { return a.policyHistory(c.Context()) }}
-	activate := &cobra.Command{Use: "activate [DIR]", Short: "Put a policy folder in force by hand; without DIR, follow the configured folder again", Args: args(cobra.MaximumNArgs(1)),
+	activate := &cobra.Command{Use: "activate [DIR]", Short: "Put a policy folder in force by hand; without DIR, follow the configured folder or bundle again", Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(c *cobra.Command, given []string) error { return a.policyActivate(c.Context(), given) }}
 	rollback := &cobra.Command{Use: "rollback [REVISION]", Short: "Put a kept generation in force again; without REVISION the one before", Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(c *cobra.Command, given []string) error {
@@ -75,6 +75,9 @@ func (a *app) policyAdmin(ctx context.Context, route string, body any) error {
 	}
 	fmt.Fprintf(a.stdout, "revision  %s\nsince     %s\norigin    %s\nchanged   %s\nfiles     %d, %d tests passed\ninstance  %s\n",
 		status.Revision, status.ActivatedAt.Format(time.RFC3339), status.Origin, status.Changes, status.Files, status.Tests, status.Instance)
+	if b := status.Bundle; b != nil {
+		fmt.Fprintf(a.stdout, "bundle    %s, looked at %s\n", b.Source, b.LookedAt.Format(time.RFC3339))
+	}
 	if shadow := status.Shadow; shadow != nil {
 		fmt.Fprintf(a.stdout, "shadow    %s, %d answers compared, %d dropped\n", cmp.Or(shadow.Revision, "never loaded"), shadow.Evaluated, shadow.Dropped)
 		if shadow.Stale {
@@ -129,7 +132,7 @@ func historyRows(ctx context.Context, reader *storage.Reader) ([]generationRow, 
 	rows := make([]generationRow, len(list))
 	var newer policies.Stored
 	for i, g := range list {
-		rows[i] = generationRow{Revision: g.Revision, ActivatedAt: g.ActivatedAt.UTC(), Origin: originWord(g.Origin)}
+		rows[i] = generationRow{Revision: g.Revision, ActivatedAt: g.ActivatedAt.UTC(), Origin: originWord(g.Origin, g.Bundle)}
 		kept, err := reader.PolicyGeneration(ctx, g.Revision)
 		if err != nil {
 			return nil, err

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ const quiet = 200 * time.Millisecond
 // the last cause wins. (The catalogue comes from the configuration file and changes with a restart only.)
 type reloader struct {
 	folder string           // "" = there is none to watch
+	file   string           // the same of a bundle
 	shadow string           // the same of the shadow; it may be missing
 	hangup <-chan os.Signal // SIGHUP
 	reload func(context.Context) error
@@ -37,6 +39,10 @@ func (r *reloader) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	files, err := watchFile(watcher, r.file)
+	if err != nil {
+		return err
+	}
 	shadow, err := watchMissing(watcher, r.shadow)
 	if err != nil {
 		r.log.Warn("shadow policy folder not watched, SIGHUP has it read", "path", r.shadow, "error", err)
@@ -47,7 +53,7 @@ func (r *reloader) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case event := <-watcher.Events:
-			if !within(root, event.Name) && !within(shadow, event.Name) {
+			if !within(root, event.Name) && !within(shadow, event.Name) && !slices.Contains(files, event.Name) {
 				continue // a neighbour of a folder
 			}
 			if event.Has(fsnotify.Create) { // a new folder must be watched too
@@ -88,6 +94,23 @@ func watchFolder(watcher *fsnotify.Watcher, folder string) (root string, err err
 		return "", err
 	}
 	return root, errors.Join(watcher.Add(filepath.Dir(root)), watchTree(watcher, root))
+}
+
+// watchFile watches the folders around a file, as others put a new one in its place. It returns the names whose events concern it: its own,
+// that of what it links to, and the link by which a mounted configuration map is changed. The folder may be a busy one: the database may lie beside it.
+func watchFile(watcher *fsnotify.Watcher, name string) (names []string, err error) {
+	if name == "" {
+		return nil, nil
+	}
+	if name, err = filepath.Abs(name); err != nil {
+		return nil, err
+	}
+	real, err := filepath.EvalSymlinks(name)
+	if err != nil {
+		return nil, err
+	}
+	names = []string{name, real, filepath.Join(filepath.Dir(name), "..data")}
+	return names, errors.Join(watcher.Add(filepath.Dir(name)), watcher.Add(filepath.Dir(real)))
 }
 
 // within tells whether a file is a folder or lies below it. Nothing lies in "".

@@ -42,7 +42,8 @@ func (a *app) serveCommand() *cobra.Command {
 		flags[key] = c.Flags().String(flagName(key), "", help)
 	}
 	clockBack := c.Flags().Bool("allow-clock-back", false, "start although the last audit row is later than the clock says")
-	followFolder := c.Flags().Bool("follow-folder", false, "put the policy folder in force, although others were activated by hand")
+	followFolder := c.Flags().Bool("follow-folder", false, "put the policy folder (or bundle) in force, although others were activated by hand")
+	olderBundle := c.Flags().Bool("allow-older-bundle", false, "take the policy bundle although a newer one was in force: this once")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		given := map[string]string{}
 		for key, value := range flags {
@@ -54,7 +55,7 @@ func (a *app) serveCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		config.allowClockBack, config.followFolder = *clockBack, *followFolder
+		config.allowClockBack, config.followFolder, config.allowOlderBundle = *clockBack, *followFolder, *olderBundle
 		return a.serve(c.Context(), config)
 	}
 	return c
@@ -206,7 +207,13 @@ func (p *parts) servers() (public, admin, socket *http.Server) {
 
 // watch reloads policies and certificate whenever there is cause.
 func (p *parts) watch(ctx context.Context) error {
-	r := &reloader{folder: string(p.config.Policies), shadow: string(p.config.PoliciesShadow), hangup: p.hangup, reload: p.reload, log: p.config.log}
+	r := &reloader{shadow: string(p.config.PoliciesShadow), hangup: p.hangup, reload: p.reload, log: p.config.log}
+	switch p.config.bundleAt() {
+	case bundleFile:
+		r.file = string(p.config.Policies)
+	case noBundle:
+		r.folder = string(p.config.Policies)
+	}
 	return r.run(ctx)
 }
 

@@ -20,6 +20,7 @@ type parts struct {
 	store       *storage.Store
 	catalogue   *oauth.Catalogue
 	engine      *policies.Engine
+	bundle      *bundle          // nil = the policies are a folder
 	shadow      *policies.Shadow // nil = none
 	keys        *oauth.Keys
 	public      http.Handler
@@ -107,7 +108,8 @@ func (p *parts) metrics() *server.Metrics {
 
 // policyError tells policies that do not load, which the operator must cure, from a storage that fails meanwhile.
 func policyError(err error) error {
-	if errors.Is(err, oauth.ErrUnavailable) {
+	var away *bundleAway
+	if errors.Is(err, oauth.ErrUnavailable) || errors.As(err, &away) {
 		return err
 	}
 	return badConfig("policies do not load:\n%w", err)
