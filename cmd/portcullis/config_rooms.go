@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"net"
+	"net/netip"
 
 	"portcullis/oauth"
 	"portcullis/oauth/jose"
@@ -76,4 +77,17 @@ func hashes(secrets ...secret) [][]byte {
 		}
 	}
 	return out
+}
+
+// manyBehind are the addresses behind which there may be many: programs of this machine, and the proxies that are trusted.
+func (c *Config) manyBehind() []netip.Prefix {
+	all := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	for _, text := range c.TrustedProxies {
+		if p, err := netip.ParsePrefix(text); err == nil {
+			all = append(all, p)
+		} else if a, err := netip.ParseAddr(text); err == nil {
+			all = append(all, netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()))
+		}
+	}
+	return all
 }

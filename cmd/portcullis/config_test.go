@@ -3,9 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -305,5 +307,16 @@ tokens: {access_ttl: 10m, refresh_idle: 720h, refresh_absolute: 2160h, reuse_gra
 	}
 	if len(c.warnings) != 1 || !strings.Contains(c.warnings[0], "resources[0].upstream has no effect") {
 		t.Errorf("warnings: %q", c.warnings)
+	}
+}
+
+// X1: behind this machine and the trusted proxies there are many; everybody else has a share of the connections.
+func TestWhoHasNoShareOfTheConnections(t *testing.T) {
+	c := Config{TrustedProxies: []string{"10.0.0.0/8", "192.0.2.7", "2001:db8::7"}}
+	for address, many := range map[string]bool{"127.0.0.1": true, "127.9.9.9": true, "::1": true, "10.1.2.3": true, "192.0.2.7": true, "2001:db8::7": true,
+		"192.0.2.8": false, "2001:db8::8": false, "11.0.0.1": false} {
+		if got := slices.ContainsFunc(c.manyBehind(), func(p netip.Prefix) bool { return p.Contains(netip.MustParseAddr(address)) }); got != many {
+			t.Errorf("%s: %v", address, got)
+		}
 	}
 }

@@ -115,11 +115,11 @@ func listen(c *Config) (l listeners, err error) {
 	if l.public, err = net.Listen("tcp", c.Listen); err != nil {
 		return l, badConfig("listen: %w", err)
 	}
-	l.public = server.LimitConnections(l.public, maxConnections())
+	l.public = server.LimitConnections(l.public, maxConnections(), c.manyBehind()...)
 	if l.admin, err = net.Listen("tcp", c.AdminListen); err != nil {
 		return l, badConfig("admin_listen: %w", err)
 	}
-	l.admin = server.LimitConnections(l.admin, adminConnections)
+	l.admin = server.LimitConnections(l.admin, adminConnections, c.manyBehind()...)
 	l.socket, err = listenSocket(string(c.AdminSocket))
 	return l, err
 }
