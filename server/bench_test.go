@@ -5,6 +5,7 @@ package server_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -31,13 +32,13 @@ func benchResources() []oauth.Resource {
 	return resources
 }
 
-// benchWorld serves the demo's rules beside the shipped ones, without a cache of answers.
-func benchWorld(b *testing.B, record policies.RecordMode) (w *world, access string) {
+// benchWorld serves the demo's rules beside the shipped ones. cache is how many answers are remembered, below 0 none.
+func benchWorld(b *testing.B, cache int, record policies.RecordMode) (w *world, access string) {
 	dir := b.TempDir()
 	files, err := policies.DemoFiles()
 	must(b, err)
 	must(b, os.CopyFS(dir, files))
-	w = worldWith(b, benchResources(), policies.Config{Dir: dir, Defaults: true, Cache: -1, Deadline: 5 * time.Second, Record: record, RecordKey: make([]byte, 32)},
+	w = worldWith(b, benchResources(), policies.Config{Dir: dir, Defaults: true, Cache: cache, Deadline: 5 * time.Second, Record: record, RecordKey: make([]byte, 32)},
 		server.NewMetrics(server.MetricsConfig{}))
 	person := w.browser()
 	person.get(authorizePath("scope", "tools:weather.read tools:payments.transfer"))
@@ -67,10 +68,12 @@ func computed(b *testing.B) time.Duration {
 // BenchmarkDecision is a whole decision: from the handler through token, catalogue, arguments, policy and record to the audit
 // row on disk, with 32 callers at a time.
 func BenchmarkDecision(b *testing.B) {
-	for _, record := range []policies.RecordMode{policies.RecordOff, policies.RecordMasked} {
-		w, access := benchWorld(b, record)
-		for name, amount := range map[string]int{"allowed": 0, "denied": 100_000} {
-			b.Run(name+"/record="+string(record), func(b *testing.B) { w.benchDecision(b, access, amount, amount == 0) })
+	for _, cache := range []int{-1, policies.DefaultCache} {
+		for _, record := range []policies.RecordMode{policies.RecordOff, policies.RecordMasked} {
+			w, access := benchWorld(b, cache, record)
+			for name, amount := range map[string]int{"allowed": 0, "denied": 100_000} {
+				b.Run(fmt.Sprintf("%s/cached=%v/record=%s", name, cache > 0, record), func(b *testing.B) { w.benchDecision(b, access, amount, amount == 0) })
+			}
 		}
 	}
 }
