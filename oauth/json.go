@@ -2,7 +2,6 @@ package oauth
 
 import (
 	"bytes"
-	stdjson "encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -47,7 +46,7 @@ func DecodeStrict(data []byte, v any) error {
 }
 
 // exactNumbers is made once: the decoder keeps in it what it has learned of types.
-var exactNumbers = json.WithUnmarshalers(json.UnmarshalFromFunc(exactNumber))
+var exactNumbers = json.WithUnmarshalers(freeValues())
 
 // maxPlainNumber is the length of a number without exponent that is in range whatever its digits are.
 const maxPlainNumber = 18
@@ -104,19 +103,6 @@ func plainText(data []byte, i int) (end int, plain bool) {
 	}
 	isName := next < len(data) && data[next] == ':'
 	return i, !zero && (name || !isName)
-}
-
-// exactNumber keeps the digits of a number that is decoded into an any.
-func exactNumber(d *jsontext.Decoder, v *any) error {
-	if d.PeekKind() != '0' {
-		return errors.ErrUnsupported
-	}
-	text, err := d.ReadValue()
-	if err != nil {
-		return err
-	}
-	*v = stdjson.Number(text)
-	return nil
 }
 
 // checkJSON looks at every token of data for what a decoder would let pass.
