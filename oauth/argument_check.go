@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -103,11 +104,14 @@ func (c *argumentCheck) run(args map[string]any, within time.Duration) (err erro
 	return c.schema.Validate(args)
 }
 
-// inputSchema is a tool's schema. It is compiled at the first call, because most tools are not called between two starts, and
-// CheckInputSchema has looked at it before it was stored; then once more for each call that runs beside the others.
+// inputSchema is a tool's schema. It is looked at with the first call, because most tools are not called between two starts, and
+// CheckInputSchema has done so before it was stored. It is compiled for the first arguments that do not surely fit, and once more for each
+// check that runs beside the others.
 type inputSchema struct {
-	doc  map[string]any
-	idle chan *argumentCheck
+	doc   map[string]any
+	look  sync.Once
+	usual bool
+	idle  chan *argumentCheck
 }
 
 const idleChecks = 4 // of one tool
@@ -117,6 +121,10 @@ func newInputSchema(doc map[string]any) *inputSchema {
 }
 
 func (s *inputSchema) validate(args map[string]any, within time.Duration) error {
+	s.look.Do(func() { s.usual = usualSchema(s.doc) })
+	if s.usual && surelyFits(s.doc, args) {
+		return nil
+	}
 	var check *argumentCheck
 	select {
 	case check = <-s.idle:
