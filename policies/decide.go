@@ -78,7 +78,7 @@ func (e *Engine) Admit(_ context.Context, r oauth.ClientRequest) (oauth.ClientDe
 // policy.access. It never returns an error, see GrantScopes.
 func (e *Engine) Decide(ctx context.Context, v oauth.Evaluation) (oauth.Decision, error) {
 	g := e.current.Load()
-	v.Context.Time = at(v.Context)
+	v.Context.Time, v.Resource.Properties = at(v.Context), resourceProperties(v)
 	q, u, write := toolsQuestion(), usageNow(ctx, v), func(o *object) error { return o.toolCall(v) }
 	if v.Token == nil {
 		q, u, write = accessQuestion(), nil, func(o *object) error { return o.access(v) }

@@ -26,7 +26,7 @@ const (
 
 const (
 	recordVersion = 1
-	usualInput    = 4 << 10   // bytes of an input; most need no more
+	usualRecord   = 8 << 10   // bytes of a record; most need no more
 	maxRecorded   = 128 << 10 // bytes of an input; a larger one is withheld
 )
 
@@ -167,32 +167,40 @@ const withheldRequest = "the request could not be turned into an input"
 
 // document writes the record with its input. A nil tree withholds the input.
 func (r *record) document(write func(*object) error, masks *maskNode, d *digests) ([]byte, error) {
-	p := page{digests: d}
+	room := d.rooms.Get().(*[]byte)
+	defer d.rooms.Put(room)
+	p := page{out: (*room)[:0], digests: d}
 	switch {
 	case masks == nil:
 		r.Withheld, r.ND = "data.system.log.mask could not be evaluated", nil
 	case masks.removed, masks.replaced:
 		r.Withheld = "data.system.log.mask keeps the whole input back"
 	default:
-		room := d.rooms.Get().(*[]byte)
-		defer d.rooms.Put(room)
-		p.out = slices.Grow((*room)[:0], usualInput)
-		*room = p.out
 		o := p.document(masks)
 		switch err := write(&o); {
 		case err != nil:
-			p, r.Withheld = page{}, withheldRequest
+			p.removed, p.replaced, r.Withheld = nil, nil, withheldRequest
 		case len(p.out) > maxRecorded:
-			p, r.Withheld = page{}, "the input is larger than "+strconv.Itoa(maxRecorded)+" bytes"
+			p.removed, p.replaced, r.Withheld = nil, nil, "the input is larger than "+strconv.Itoa(maxRecorded)+" bytes"
+		default:
+			p.out = append(p.out, '}')
 		}
 	}
 	r.Removed, r.Replaced = p.removed, p.replaced
-	head, err := json.Marshal(r)
-	if err != nil || p.out == nil {
-		return head, err
+	input := len(p.out)
+	out, err := r.appendHead(p.out)
+	if err != nil {
+		return nil, err
 	}
-	const begin, end = `,"input":`, "}}"
-	document := make([]byte, 0, len(head)-1+len(begin)+len(p.out)+len(end))
+	if cap(out) <= 4*usualRecord {
+		*room = out
+	}
+	head := out[input:]
+	if r.Withheld != "" {
+		return slices.Clone(head), nil
+	}
+	const begin, end = `,"input":`, "}"
+	document := make([]byte, 0, len(out)+len(begin))
 	document = append(append(document, head[:len(head)-1]...), begin...)
-	return append(append(document, p.out...), end...), nil
+	return append(append(document, out[:input]...), end...), nil
 }

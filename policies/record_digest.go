@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"hash"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,24 +17,37 @@ import (
 // digests makes keyed digests of values: the same value has the same digest, and without the key nobody can try
 // values out.
 type digests struct {
-	pool  sync.Pool // of hash.Hash
-	rooms sync.Pool // of *[]byte: where inputs are written before they have their place in a document
+	pool  sync.Pool // of *digester
+	rooms sync.Pool // of *[]byte: where records are put together before they have their place in a document
+}
+
+// digester is one keyed hash and the room in which values are written for it.
+type digester struct {
+	mac  hash.Hash
+	room []byte
 }
 
 func newDigests(key []byte) *digests {
-	return &digests{pool: sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}, rooms: sync.Pool{New: func() any { return new([]byte) }}}
+	return &digests{
+		pool:  sync.Pool{New: func() any { return &digester{mac: hmac.New(sha256.New, key)} }},
+		rooms: sync.Pool{New: func() any { room := make([]byte, 0, usualRecord); return &room }},
+	}
 }
 
 const digestBytes = 16
 
-func (d *digests) of(canonical []byte) string {
-	mac, _ := d.pool.Get().(hash.Hash)
-	mac.Reset()
-	mac.Write(canonical)
+// append writes the digest of a value.
+func (d *digests) append(out []byte, v any, n *maskNode) []byte {
+	one := d.pool.Get().(*digester)
+	one.room = appendCanonical(one.room[:0], v, n)
+	one.mac.Reset()
+	one.mac.Write(one.room)
 	var sum [sha256.Size]byte
-	text := base64.RawURLEncoding.EncodeToString(mac.Sum(sum[:0])[:digestBytes])
-	d.pool.Put(mac)
-	return text
+	out = base64.RawURLEncoding.AppendEncode(out, one.mac.Sum(sum[:0])[:digestBytes])
+	if cap(one.room) <= usualRecord {
+		d.pool.Put(one)
+	}
+	return out
 }
 
 // appendText appends a JSON string. The only error there is tells of invalid UTF-8, which has been replaced.
@@ -47,15 +59,12 @@ func appendText(out []byte, text string) []byte {
 // appendCanonical writes values so that those that are equal in Rego are equal texts. What the masks remove or replace is no
 // part of a digest.
 func appendCanonical(out []byte, v any, n *maskNode) []byte {
-	kept := func(name string) (*maskNode, bool) {
-		child := n.child(name)
-		return child, child == nil || !child.removed && !child.replaced
-	}
 	switch v := v.(type) {
 	case map[string]any:
 		out = append(out, '{')
-		for _, key := range slices.Sorted(maps.Keys(v)) {
-			if child, ok := kept(key); ok {
+		var room [16]string
+		for _, key := range appendKeys(room[:0], v) {
+			if child := n.child(key); child.keeps() {
 				out = append(appendText(out, key), ':')
 				out = append(appendCanonical(out, v[key], child), ',')
 			}
@@ -64,7 +73,11 @@ func appendCanonical(out []byte, v any, n *maskNode) []byte {
 	case []any:
 		out = append(out, '[')
 		for i, element := range v {
-			if child, ok := kept(strconv.Itoa(i)); ok {
+			var child *maskNode
+			if n != nil {
+				child = n.child(strconv.Itoa(i))
+			}
+			if child.keeps() {
 				out = appendCanonical(out, element, child)
 			}
 			out = append(out, ',')
@@ -78,6 +91,18 @@ func appendCanonical(out []byte, v any, n *maskNode) []byte {
 		return strconv.AppendBool(out, v)
 	}
 	return append(out, "null"...)
+}
+
+// keeps tells whether a digest takes what is at the place.
+func (n *maskNode) keeps() bool { return n == nil || !n.removed && !n.replaced }
+
+// appendKeys are the sorted keys of an object.
+func appendKeys(keys []string, object map[string]any) []string {
+	for key := range object {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
 }
 
 // canonicalNumber spells a JSON number in one way: 1.0, 10e-1 and 1 are the same value.

@@ -2,8 +2,6 @@ package policies
 
 import (
 	"encoding/json"
-	"maps"
-	"slices"
 	"strconv"
 
 	"portcullis/oauth"
@@ -68,11 +66,27 @@ func (o *object) pageList(key string, values []string) {
 	if !ok {
 		return
 	}
+	if n == nil {
+		o.page.texts(values)
+		return
+	}
 	list := make([]any, len(values))
 	for i, v := range values {
 		list[i] = v
 	}
 	o.page.value(list, n)
+}
+
+// texts writes a list of which nothing is kept back.
+func (p *page) texts(values []string) {
+	p.out = append(p.out, '[')
+	for i, v := range values {
+		if i > 0 {
+			p.out = append(p.out, ',')
+		}
+		p.out = appendText(p.out, v)
+	}
+	p.out = append(p.out, ']')
 }
 
 // pageValue writes anything else.
@@ -124,7 +138,8 @@ func (p *page) value(v any, n *maskNode) {
 	case map[string]any:
 		o := object{page: p, masks: n}
 		p.out = append(p.out, '{')
-		for _, key := range slices.Sorted(maps.Keys(v)) {
+		var room [16]string
+		for _, key := range appendKeys(room[:0], v) {
 			child, ok := o.member(key)
 			switch {
 			case !ok:
@@ -179,7 +194,7 @@ func (p *page) digest(v any, n *maskNode) {
 	p.out = append(p.out, `{"$masked":"`...)
 	p.out = append(p.out, typeName(v)...)
 	p.out = append(p.out, `","digest":"`...)
-	p.out = append(p.out, p.digests.of(appendCanonical(nil, v, n))...)
+	p.out = p.digests.append(p.out, v, n)
 	p.out = append(p.out, `"}`...)
 }
 

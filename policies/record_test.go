@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/topdown/builtins"
 
 	"portcullis/oauth"
 )
@@ -283,5 +284,41 @@ func TestARememberedAnswerIsRecordedLikeANewOne(t *testing.T) {
 	x.ID, x.At, x.Input, y.ID, y.At, y.Input = "", 0, nil, "", 0, nil
 	if !reflect.DeepEqual(x, y) || len(x.Fired) == 0 {
 		t.Errorf("a miss %+v\na hit  %+v", x, y)
+	}
+}
+
+// The head is written by hand, and is what encoding/json makes of the record.
+func TestTheHeadOfARecordIsThatOfEncodingJSON(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 10))
+	texts := []string{"", "plain", `"<b>&\\`, "é\u2028\xff", "a/b:c"}
+	text := func() string { return texts[r.IntN(len(texts))] }
+	list := func() []string { return [][]string{nil, {}, {text()}, {text(), text()}}[r.IntN(4)] }
+	for range 3000 {
+		one := record{Version: r.IntN(3), Kind: kind(text()), ID: text(), At: r.Int64() - r.Int64(), Revision: text(), Catalogue: text(), Mode: RecordMode(text()), Withheld: text(),
+			Removed: list(), Replaced: list(), Result: outcome{Allow: r.IntN(2) == 0, Required: list(), Missing: list(), Granted: list(), Consent: list()}}
+		for range r.IntN(3) {
+			one.Result.Reasons = append(one.Result.Reasons, outcomeReason{text(), text()})
+			one.Result.Authn = append(one.Result.Authn, outcomeAuthn{list(), r.Int64N(2)})
+			one.Result.Denied = append(one.Result.Denied, outcomeRefusal{text(), text()})
+			one.Fired = append(one.Fired, firedRule{text(), text(), text(), text(), r.IntN(100)})
+			one.Tried = append(one.Tried, keptTrial{Package: text(), Granted: list(), Fired: one.Fired})
+		}
+		if r.IntN(4) == 0 {
+			one.ND = builtins.NDBCache{}
+			one.ND.Put("time.now_ns", ast.NewArray(), ast.Number("12"))
+		}
+		want, err := json.Marshal(&one)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := one.appendHead([]byte("before"))
+		if err != nil || string(got) != "before"+string(want) {
+			t.Fatalf("%v\n%s, want\n%s", err, got, want)
+		}
+	}
+	for what, members := range map[reflect.Type]int{reflect.TypeFor[record](): 15, reflect.TypeFor[outcome](): 8, reflect.TypeFor[outcomeReason](): 2, reflect.TypeFor[firedRule](): 5} {
+		if n := what.NumField(); n != members {
+			t.Errorf("%s has %d members; appendHead and this test know %d", what, n, members)
+		}
 	}
 }

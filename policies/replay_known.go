@@ -36,7 +36,7 @@ func (a *reenactment) knowledge(key []byte) *knowledge {
 	return k
 }
 
-func (k *knowledge) of(v any) string { return k.digests.of(appendCanonical(nil, v, nil)) }
+func (k *knowledge) of(v any) string { return string(k.digests.append(nil, v, nil)) }
 
 func eachText(v any, visit func(string)) {
 	switch v := v.(type) {

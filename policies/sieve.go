@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -134,7 +132,8 @@ func (s *sieve) value(v any, depth int) error {
 		return checkNumber(v)
 	case map[string]any:
 		s.tag(tagObject)
-		for _, key := range slices.Sorted(maps.Keys(v)) {
+		var room [16]string
+		for _, key := range appendKeys(room[:0], v) {
 			s.text(key)
 			if err := s.value(v[key], depth+1); err != nil {
 				return err
