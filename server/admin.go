@@ -31,7 +31,7 @@ func NewAdmin(cfg AdminConfig) (http.Handler, error) {
 		return nil, err
 	}
 	loopback := append([]string{"127.0.0.1", "localhost", "::1"}, cfg.Hosts...)
-	f := &face{log: cfg.Log, hosts: newHostList(&url.URL{Scheme: "http", Host: "localhost"}, loopback)}
+	f := &face{log: cfg.Log, hosts: newHostList(&url.URL{Scheme: "http", Host: "localhost"}, loopback), fixed: fixedHeaders(false)}
 	if f.log == nil {
 		f.log = slog.Default()
 	}

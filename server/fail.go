@@ -12,11 +12,8 @@ import (
 	"portcullis/oauth"
 )
 
-// Keys under which middleware keeps things in the Gin context.
-const (
-	keyStyle   = "portcullis.style"
-	keyFailure = "portcullis.failure"
-)
+// keyFailure is where the Gin context keeps the error of a request.
+const keyFailure = "portcullis.failure"
 
 // errorStyle is how a route answers errors.
 type errorStyle int
@@ -39,12 +36,6 @@ func (f *face) styleFor(path string) errorStyle {
 		return styleMessage
 	}
 	return styleJSON
-}
-
-func styleOf(c *gin.Context) errorStyle {
-	s, _ := c.Get(keyStyle)
-	chosen, _ := s.(errorStyle)
-	return chosen
 }
 
 // challenge is whose credentials a 401 asks for.
@@ -77,7 +68,7 @@ func (f *face) fail(c *gin.Context, err error, who challenge) {
 	}
 	c.Header("Cache-Control", "no-store")
 	retryAfter(c, e)
-	switch styleOf(c) {
+	switch f.styleFor(c.Request.URL.Path) {
 	case stylePage:
 		f.renderError(c, e)
 	case styleMessage:

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
@@ -25,7 +26,27 @@ const (
 	maxEvaluation   = 256 << 10 // bytes of an evaluation: tool arguments may hold a document
 )
 
-const usualAnswer = 1 << 10 // bytes; most answers need no more
+// rooms are buffers for texts that nobody keeps.
+type rooms struct{ pool sync.Pool }
+
+const (
+	usualRoom = 4 << 10  // bytes; most texts need no more
+	keptRoom  = 16 << 10 // bytes; larger ones are not kept
+)
+
+func (r *rooms) take() *bytes.Buffer {
+	if room, ok := r.pool.Get().(*bytes.Buffer); ok {
+		return room
+	}
+	return bytes.NewBuffer(make([]byte, 0, usualRoom))
+}
+
+func (r *rooms) put(room *bytes.Buffer) {
+	if room.Cap() <= keptRoom {
+		room.Reset()
+		r.pool.Put(room)
+	}
+}
 
 const (
 	typeForm = "application/x-www-form-urlencoded"
@@ -70,7 +91,7 @@ func body[Q, R any](f *face, b jsonBody, call func(context.Context, string, Q) (
 		var q Q
 		authorization, err := authorizationHeader(c.Request)
 		if err == nil {
-			err = b.decode(c.Writer, c.Request, &q)
+			err = f.decode(b, c.Writer, c.Request, &q)
 		}
 		if err != nil {
 			f.fail(c, err, b.who)
@@ -85,18 +106,25 @@ func body[Q, R any](f *face, b jsonBody, call func(context.Context, string, Q) (
 	}
 }
 
-func (b jsonBody) decode(w http.ResponseWriter, r *http.Request, v any) error {
-	if kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != typeJSON || !utf8Charset(params) {
+// decode reads a JSON body into v, which keeps nothing of the room in which the text was read.
+func (f *face) decode(b jsonBody, w http.ResponseWriter, r *http.Request, v any) error {
+	if kind := r.Header.Get("Content-Type"); kind != typeJSON && !isJSON(kind) {
 		return b.wrongType.Errorf("send the body as %s", typeJSON)
 	}
-	data, err := readBody(w, r, b.limit)
-	if err != nil {
+	room := f.rooms.take()
+	defer f.rooms.put(room)
+	if err := readBody(room, w, r, b.limit); err != nil {
 		return err
 	}
-	if err := oauth.DecodeStrict(data, v); err != nil {
+	if err := oauth.DecodeStrict(room.Bytes(), v); err != nil {
 		return b.malformed.Errorf("the body is not the JSON that is wanted here: %v", err).Because(err)
 	}
 	return nil
+}
+
+func isJSON(contentType string) bool {
+	kind, params, err := mime.ParseMediaType(contentType)
+	return err == nil && kind == typeJSON && utf8Charset(params)
 }
 
 // encode writes a JSON answer. It is never stored by caches (RFC 6749 §5.1).
@@ -107,15 +135,25 @@ func (f *face) encode(c *gin.Context, status int, answer any) {
 		c.Writer.WriteHeaderNow()
 		return
 	}
-	var out bytes.Buffer
-	out.Grow(usualAnswer)
-	enc := json.NewEncoder(&out)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(answer); err != nil {
+	room := f.rooms.take()
+	defer f.rooms.put(room)
+	if err := encodeTo(room, answer); err != nil {
 		f.fail(c, err, challengeNone)
 		return
 	}
-	c.Data(status, typeJSON, bytes.TrimSuffix(out.Bytes(), []byte("\n")))
+	c.Data(status, typeJSON, bytes.TrimSuffix(room.Bytes(), []byte("\n")))
+}
+
+// encodeTo lets an answer that can write itself do so.
+func encodeTo(out *bytes.Buffer, answer any) error {
+	if own, ok := answer.(interface{ AppendJSON([]byte) ([]byte, error) }); ok {
+		text, err := own.AppendJSON(out.AvailableBuffer())
+		out.Write(text) // in place, unless it was longer than the room
+		return err
+	}
+	enc := json.NewEncoder(out)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(answer)
 }
 
 // nothing is the answer of an endpoint that has only a status.
@@ -153,11 +191,11 @@ func postForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	if r.URL.RawQuery != "" || r.URL.ForceQuery {
 		return nil, oauth.InvalidRequest.Errorf("send the parameters in the body, not in the URL")
 	}
-	data, err := readBody(w, r, maxForm)
-	if err != nil {
+	var body bytes.Buffer
+	if err := readBody(&body, w, r, maxForm); err != nil {
 		return nil, err
 	}
-	return parseParams(string(data))
+	return parseParams(body.String())
 }
 
 // parseParams reads a form or query strictly: no semicolons, no broken escapes, valid UTF-8, at most maxParams.
@@ -179,8 +217,7 @@ func parseParams(raw string) (url.Values, error) {
 	return values, nil
 }
 
-func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
-	var body bytes.Buffer
+func readBody(body *bytes.Buffer, w http.ResponseWriter, r *http.Request, limit int64) error {
 	if r.ContentLength > 0 && r.ContentLength <= limit {
 		body.Grow(int(r.ContentLength) + bytes.MinRead) // so that reading to the end never makes it grow
 	}
@@ -188,11 +225,11 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, oauth.PayloadTooLarge.Errorf("the body has more than %d bytes", limit)
+		return oauth.PayloadTooLarge.Errorf("the body has more than %d bytes", limit)
 	case err != nil:
-		return nil, oauth.InvalidRequest.Errorf("the body ended early").Because(err)
+		return oauth.InvalidRequest.Errorf("the body ended early").Because(err)
 	}
-	return body.Bytes(), nil
+	return nil
 }
 
 func utf8Charset(params map[string]string) bool {

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"runtime/debug"
 	"strings"
@@ -16,7 +17,6 @@ import (
 
 const (
 	headerRequestID = "X-Request-ID"
-	keyRequestID    = "portcullis.request_id"
 	maxRequestID    = 128
 	maxUserAgent    = 512
 )
@@ -28,8 +28,6 @@ func (f *face) identify(c *gin.Context) {
 	if !saneRequestID(id) {
 		id = rand.Text()
 	}
-	c.Set(keyRequestID, id)
-	c.Set(keyStyle, f.styleFor(c.Request.URL.Path))
 	c.Header(headerRequestID, id)
 	ctx := oauth.WithRequest(c.Request.Context(), oauth.RequestContext{
 		IP: c.ClientIP(), UserAgent: userAgent(c.Request), RequestID: id,
@@ -37,7 +35,7 @@ func (f *face) identify(c *gin.Context) {
 	c.Request = c.Request.WithContext(ctx)
 }
 
-func requestID(c *gin.Context) string { return c.GetString(keyRequestID) }
+func requestID(c *gin.Context) string { return oauth.RequestFrom(c.Request.Context()).RequestID }
 
 func saneRequestID(id string) bool {
 	if id == "" || len(id) > maxRequestID {
@@ -66,10 +64,11 @@ func (f *face) logAccess(c *gin.Context) {
 	c.Next()
 	status, route := c.Writer.Status(), orDefault(c.FullPath(), "none")
 	f.metrics.request(route, status)
+	from := oauth.RequestFrom(c.Request.Context())
 	attrs := []slog.Attr{
 		slog.String("method", c.Request.Method), slog.String("route", route), slog.Int("status", status),
 		slog.Duration("took", time.Since(start)), slog.Int("bytes", max(c.Writer.Size(), 0)),
-		slog.String("ip", c.ClientIP()), slog.String("request_id", requestID(c)),
+		slog.String("ip", from.IP), slog.String("request_id", from.RequestID),
 	}
 	level, reason := slog.LevelInfo, ""
 	if kept, ok := c.Get(keyFailure); ok {
@@ -122,18 +121,22 @@ const (
 	dataPolicy = "default-src 'none'; frame-ancestors 'none'"
 )
 
-// secureHeaders are on every answer; render and staticFile replace what differs for them.
-func (f *face) secureHeaders(c *gin.Context) {
-	h := c.Writer.Header()
+// fixedHeaders are on every answer; render and staticFile replace what differs for them. Answers share the values, so nobody may change
+// them in place.
+func fixedHeaders(secure bool) http.Header {
+	h := http.Header{}
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Content-Security-Policy", dataPolicy)
 	h.Set("Cache-Control", "no-store")
-	if f.secure {
+	if secure {
 		h.Set("Strict-Transport-Security", "max-age=31536000")
 	}
+	return h
 }
+
+func (f *face) secureHeaders(c *gin.Context) { maps.Copy(c.Writer.Header(), f.fixed) }
 
 func (f *face) limitURL(c *gin.Context) {
 	if len(c.Request.RequestURI) > maxURL {

@@ -34,13 +34,14 @@ type Config struct {
 type face struct {
 	endpoints oauth.Endpoints
 	base      string // the issuer's path, "" or "/tenant1"
-	secure    bool   // https issuer
 	hosts     hostList
 	log       *slog.Logger
 	metrics   *Metrics
 	pages     *pages
 	cookies   cookies
 	begins    *oauth.Limiter
+	fixed     http.Header // of every answer
+	rooms     rooms
 }
 
 // New makes the handler of the public listener.
@@ -72,16 +73,16 @@ func newFace(cfg Config) (*face, error) {
 	f := &face{
 		endpoints: cfg.Endpoints,
 		base:      issuer.Path,
-		secure:    issuer.Scheme == "https",
 		hosts:     newHostList(issuer, cfg.Hosts),
 		log:       cfg.Log,
 		metrics:   cfg.Metrics,
 		begins:    oauth.NewLimiter(perMinute, time.Minute, perMinute, limitedAddresses),
+		fixed:     fixedHeaders(issuer.Scheme == "https"),
 	}
 	if f.log == nil {
 		f.log = slog.Default()
 	}
-	f.cookies = newCookies(f.secure, f.base)
+	f.cookies = newCookies(issuer.Scheme == "https", f.base)
 	if f.pages, err = loadPages(f.base+oauth.PathUI, orDefault(cfg.Brand, "Portcullis")); err != nil {
 		return nil, err
 	}
