@@ -14,8 +14,8 @@ type argumentDigests struct{ pool sync.Pool }
 
 // argumentDigest is one keyed hash and the room in which arguments are written for it.
 type argumentDigest struct {
-	mac  hash.Hash
-	room []byte
+	mac       hash.Hash
+	room, sum []byte
 }
 
 func newArgumentDigests(key []byte) *argumentDigests {
@@ -31,8 +31,8 @@ func (a *argumentDigests) of(args map[string]any) string {
 	d.room = appendJSON(d.room[:0], args)
 	d.mac.Reset()
 	d.mac.Write(d.room)
-	var sum [sha256.Size]byte
-	text := hex.EncodeToString(d.mac.Sum(sum[:0]))
+	d.sum = d.mac.Sum(d.sum[:0])
+	text := hex.EncodeToString(d.sum)
 	if cap(d.room) <= maxKeptRoom {
 		clear(d.room)
 		a.pool.Put(d)

@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"bytes"
 	"encoding/json"
 	"strconv"
 	"time"
@@ -102,12 +103,12 @@ func (o *jsonObject) list(name string, values []string) {
 // any is for what is rare.
 func (o *jsonObject) any(name string, value any) {
 	o.member(name)
-	w := appender{o.out}
-	enc := json.NewEncoder(&w)
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(value); err != nil {
 		o.err = err
 		return
 	}
-	o.out = w.out[:len(w.out)-1] // without the line feed
+	o.out = append(o.out, bytes.TrimSuffix(b.Bytes(), []byte("\n"))...)
 }

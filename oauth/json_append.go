@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -20,20 +21,13 @@ func AppendJSONText(out []byte, text string, escapeHTML bool) []byte {
 	return append(out, '"')
 }
 
+// appendOddText has a buffer of its own, so that the room of its callers may lie on their stacks.
 func appendOddText(out []byte, text string, escapeHTML bool) []byte {
-	w := appender{out}
-	enc := json.NewEncoder(&w)
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(escapeHTML)
-	_ = enc.Encode(text)        // a text and an appender cannot fail
-	return w.out[:len(w.out)-1] // without the line feed
-}
-
-// appender is an io.Writer.
-type appender struct{ out []byte }
-
-func (a *appender) Write(p []byte) (int, error) {
-	a.out = append(a.out, p...)
-	return len(p), nil
+	_ = enc.Encode(text) // a text and a buffer cannot fail
+	return append(out, bytes.TrimSuffix(b.Bytes(), []byte("\n"))...)
 }
 
 // appendJSON writes a value that DecodeStrict has made, byte for byte as json.Marshal does.

@@ -23,8 +23,8 @@ type digests struct {
 
 // digester is one keyed hash and the room in which values are written for it.
 type digester struct {
-	mac  hash.Hash
-	room []byte
+	mac       hash.Hash
+	room, sum []byte
 }
 
 func newDigests(key []byte) *digests {
@@ -42,8 +42,8 @@ func (d *digests) append(out []byte, v any, n *maskNode) []byte {
 	one.room = appendCanonical(one.room[:0], v, n)
 	one.mac.Reset()
 	one.mac.Write(one.room)
-	var sum [sha256.Size]byte
-	out = base64.RawURLEncoding.AppendEncode(out, one.mac.Sum(sum[:0])[:digestBytes])
+	one.sum = one.mac.Sum(one.sum[:0])
+	out = base64.RawURLEncoding.AppendEncode(out, one.sum[:digestBytes])
 	if cap(one.room) <= usualRecord {
 		d.pool.Put(one)
 	}
