@@ -13,6 +13,7 @@ import (
 type tx struct {
 	conn    *sql.Conn
 	stmts   map[string]*sql.Stmt
+	direct  *direct
 	chain   *chain
 	bodies  []string // encoded events of the caller whose changes are being applied
 	clients []string // cached clients that COMMIT makes stale
@@ -22,15 +23,7 @@ type tx struct {
 
 // exec runs one statement and tells how many rows it changed.
 func (t *tx) exec(query string, args ...any) (int64, error) {
-	stmt, err := t.prepared(query)
-	if err != nil {
-		return 0, err
-	}
-	result, err := stmt.ExecContext(context.Background(), args...)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
+	return t.direct.exec(t.conn, query, args)
 }
 
 // run is exec for a statement that may change nothing.

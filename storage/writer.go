@@ -178,7 +178,7 @@ func (w *writer) connect(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("%w: audit rows up to %d were on disk, now it ends at %d", ErrCorrupt, acknowledged, w.chain.end.seq),
 			conn.Close(), db.Close())
 	}
-	w.db, w.tx = db, &tx{conn: conn, stmts: map[string]*sql.Stmt{}, chain: w.chain}
+	w.db, w.tx = db, &tx{conn: conn, stmts: map[string]*sql.Stmt{}, direct: newDirect(), chain: w.chain}
 	w.counts.seq.Store(w.chain.end.seq)
 	return nil
 }
@@ -193,6 +193,7 @@ func (w *writer) disconnect() {
 		_ = stmt.Close()
 	}
 	_ = w.tx.conn.Close()
+	w.tx.direct.close(w.db)
 	_ = w.db.Close()
 	w.tx, w.db = nil, nil
 }
