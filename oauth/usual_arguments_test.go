@@ -71,7 +71,7 @@ func fittingSchema(r *rand.Rand, depth int) any {
 func TestWhatSurelyFitsIsValid(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	sure, refused := 0, 0
-	for i := range 60_000 {
+	for i := range 15_000 {
 		doc, _ := fittingSchema(r, 3).(map[string]any)
 		if i%3 == 0 {
 			doc, _ = randomSchema(r, 3).(map[string]any)
@@ -97,7 +97,7 @@ func TestWhatSurelyFitsIsValid(t *testing.T) {
 			}
 		}
 	}
-	if sure < 10_000 || refused < 10_000 {
+	if sure < 2500 || refused < 2500 {
 		t.Errorf("only %d values fitted and %d were refused", sure, refused)
 	}
 }
