@@ -29,6 +29,7 @@ func (p *program) dependenciesOf(c *ast.Compiler, queries ...string) dependencie
 	w := &dependencyWalk{
 		compiler: c, config: p.config, queued: map[*ast.Rule]bool{}, places: map[string]*ast.Location{}, clocks: map[string]*ast.Location{},
 		changing: changingBuiltins(), tested: map[string][]test{}, used: map[string]bool{}, tests: map[*ast.Expr]bool{},
+		members: map[*ast.Expr]inputPath{}, mockedGet: mocksGet(c),
 	}
 	for _, query := range queries {
 		w.reference(ast.MustParseRef(query), nil)
@@ -60,6 +61,9 @@ type dependencyWalk struct {
 	mocks    bool                     // somewhere "with" replaces rules or data
 	servers  bool                     // data.servers is read
 	at       *ast.Location            // of the rule or expression at hand
+
+	members   map[*ast.Expr]inputPath // what calls of object.get take out of the input
+	mockedGet bool                    // see mocksGet
 }
 
 // rule walks one rule. A body that contains a plain false ends there: what stands behind it never runs. The routers have such
@@ -101,8 +105,19 @@ func (w *dependencyWalk) visit(x any) bool {
 			}
 			return true
 		}
+		if path := w.members[x]; path != nil {
+			w.input(path, w.at)
+			for _, operand := range x.Operands()[2:] {
+				w.walk(operand)
+			}
+			for _, with := range x.With {
+				w.walk(with)
+			}
+			return true
+		}
 	case ast.Body:
 		w.findTests(x)
+		w.findMembers(x)
 	case *ast.With:
 		target, ok := x.Target.Value.(ast.Ref)
 		w.mocks = w.mocks || ok && target[0].Equal(ast.DefaultRootDocument)

@@ -39,6 +39,9 @@ func TestInputsThatRulesRead(t *testing.T) {
 		{"a reference inside a reference", `deny contains "no" if data.config[input.tool.arguments.key] == input.tool.arguments[input.mcp.method]`, "mcp.method tool.arguments"},
 		{"an object under a name", `deny contains "no" if { t := input.tool.annotations; t.readOnlyHint }`, "tool.annotations"},
 		{"an object for a built-in", `deny contains "no" if object.get(input.tool.arguments, "x", 1) == 1`, "tool.arguments"},
+		{"a member of the input for a built-in", `deny contains "no" if count(object.get(input, "actors", [])) > 1`, "actors"},
+		{"a member deep in the input", `deny contains "no" if object.get(input, ["tool", "arguments", "x"], 1) == 1`, "tool.arguments.x"},
+		{"a member that a variable chooses", `deny contains "no" if object.get(input, ["tool", input.mcp.uri], 1) == 1`, "mcp.uri tool"},
 		{"an object for a function", "deny contains \"no\" if _f(input.tool.arguments)\n\n_f(a) if a.x == 1", "tool.arguments"},
 		{"a function that reads", "deny contains \"no\" if _f(1)\n\n_f(x) if input.tool.arguments.x == x", "tool.arguments.x"},
 		{"a set comprehension", `deny contains "no" if count({x | x := input.tool.arguments.a[_]}) == 1`, "tool.arguments.a"},
@@ -78,6 +81,8 @@ func TestInputsThatRulesRead(t *testing.T) {
 // TestObstacles: what makes answers differ from call to call is named with its place.
 func TestObstacles(t *testing.T) {
 	for _, tc := range []struct{ name, policy, want string }{
+		{"a member of the input that a mock sees", "deny contains \"no\" if _n > 1 with object.get as _f\n\n_n := count(object.get(input, \"actors\", []))\n\n_f(x, _, _) := x", "it hands on or searches input as a whole"},
+		{"a member that only the call chooses", `deny contains "no" if object.get(input, input.mcp.uri, 1) == 1`, "it hands on or searches input as a whole"},
 		{"the clock", `deny contains "no" if time.now_ns() < 5`, "a.rego:3:23: policy not cacheable because it calls time.now_ns, whose answer changes with time"},
 		{"the clock behind a helper", "deny contains \"no\" if _late\n\n_late if time.now_ns() > 5", "a.rego:5:10: policy not cacheable because it calls time.now_ns"},
 		{"the clock as a replacement", "deny contains \"no\" if _f(\"x\", {\"secret\": \"s\"})[0] with _f as io.jwt.decode_verify\n\n_f(_, _) := [true]", "io.jwt.decode_verify"},

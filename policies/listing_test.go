@@ -3,8 +3,8 @@ package policies
 import (
 	"context"
 	"fmt"
-	"maps"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -257,36 +257,74 @@ func hundredTools() *oauth.Resource {
 	return r
 }
 
-// BenchmarkCallableTools lists a hundred tools for a token that was never seen before, and reports the time on the
-// processor, which other work on the machine does not change.
-func BenchmarkCallableTools(b *testing.B) {
-	server := hundredTools()
-	demo, err := demoFilesAsMap()
+// BenchmarkListing lists a hundred tools by the shipped defaults with the demo's policies, with each example, and with rules that look
+// tools up by their names. It reports the time on the processor, which other work on the machine does not change: for a token that
+// was never seen before, for one that was, and for the first question to new policies, whose rules are compiled for it.
+func BenchmarkListing(b *testing.B) {
+	for _, bc := range listingPolicies(b) {
+		config := Config{Dir: bc.dir, Defaults: true, Catalogue: []*oauth.Resource{hundredTools()}}
+		v := listing("tools:weather.read", "tools:area1.read", "tools:area2.read", "tools:payments.transfer")
+		v.Caller = config.Catalogue[0]
+		n := 0
+		ask := func(b *testing.B, e *Engine) {
+			if _, err := e.CallableTools(context.Background(), v); err != nil {
+				b.Fatal(err)
+			}
+		}
+		stranger := func() {
+			n++
+			v.Subject.Groups, v.Client = []string{fmt.Sprint("group", n)}, &oauth.Client{ID: fmt.Sprint("client", n)}
+		}
+		e := engineFrom(b, config)
+		measure := func(name string, before func(), lists func(b *testing.B)) {
+			b.Run(bc.name+"/"+name, func(b *testing.B) {
+				var spent time.Duration
+				rounds := 0
+				for b.Loop() {
+					before()
+					begin := processorTime(b)
+					lists(b)
+					spent += processorTime(b) - begin
+					rounds++
+				}
+				b.ReportMetric(float64(spent)/float64(time.Millisecond)/float64(rounds), "cpu-ms/list")
+			})
+		}
+		measure("new token", stranger, func(b *testing.B) { ask(b, e) })
+		measure("same token", func() {}, func(b *testing.B) { ask(b, e) })
+		measure("new policies", func() { stranger(); e = engineFrom(b, config) }, func(b *testing.B) { ask(b, e) })
+	}
+}
+
+type listingPolicy struct{ name, dir string }
+
+func listingPolicies(b *testing.B) []listingPolicy {
+	b.Helper()
+	all := []listingPolicy{{"defaults", ""}, {"demo", demoDir(b)}}
+	examples, err := filepath.Glob("examples/*/config*")
 	if err != nil {
 		b.Fatal(err)
 	}
-	byPattern := maps.Clone(demo)
-	byPattern["tools/pattern.rego"] = "package policy.tools.pattern\n\ndeny contains \"no\" if {\n\tstartswith(input.tool.name, \"tool_9\")\n\tnot input.tool.annotations.readOnlyHint\n}\n"
-	for name, bc := range map[string]struct {
-		files map[string]string
-		again bool
-	}{"new token": {demo, false}, "same token": {demo, true}, "new token, names go through a pattern": {byPattern, false}} {
-		b.Run(name, func(b *testing.B) {
-			e := engineFrom(b, Config{Dir: dirWith(b, bc.files), Defaults: true, Catalogue: []*oauth.Resource{server}})
-			v := listing("tools:weather.read", "tools:area1.read", "tools:area2.read", "tools:payments.transfer")
-			v.Caller = server
-			begin, n := processorTime(b), 0
-			for b.Loop() {
-				if n++; !bc.again {
-					v.Subject.Groups = []string{fmt.Sprint("group", n)}
-				}
-				if names, err := e.CallableTools(context.Background(), v); err != nil || len(names) < 10 {
-					b.Fatal(names, err)
-				}
-			}
-			b.ReportMetric(float64(processorTime(b)-begin)/float64(time.Millisecond)/float64(n), "cpu-ms/op")
-		})
+	more, err := filepath.Glob("examples/*/tools")
+	if err != nil {
+		b.Fatal(err)
 	}
+	seen := map[string]bool{}
+	for _, dir := range append(examples, more...) {
+		if dir = filepath.Dir(dir); !seen[dir] {
+			seen[dir] = true
+			all = append(all, listingPolicy{filepath.Base(dir), dir})
+		}
+	}
+	for name, rule := range map[string]string{
+		"pattern": "deny contains \"no\" if {\n\tstartswith(input.tool.name, \"tool_9\")\n\tnot input.tool.annotations.readOnlyHint\n}",
+		"table":   "deny contains \"no\" if not input.tool.arguments.amount <= data.config.limits[input.tool.name]",
+	} {
+		files := map[string]string{"a.rego": payments + rule + "\n", "config.yaml": "limits: {transfer: 5, crm_update: 6}\n"}
+		all = append(all, listingPolicy{name, dirWith(b, files)})
+	}
+	slices.SortFunc(all, func(x, y listingPolicy) int { return strings.Compare(x.name, y.name) })
+	return all
 }
 
 func processorTime(b *testing.B) time.Duration {
