@@ -115,16 +115,26 @@ func withoutTested(paths []inputPath, d dependencies, path inputPath) ([]inputPa
 	return slices.DeleteFunc(paths, func(p inputPath) bool { return slices.Equal(p, path) }), sortTests(tests)
 }
 
+// listDeadlines is how many times the deadline of one evaluation a whole list may take. A list is all or nothing: without one the asking server
+// goes by the token's scopes, and half of one would hide tools that can be called. What was found by then is remembered, so the next
+// question goes on from there.
+const listDeadlines = 20
+
 // CallableTools implements oauth.ToolLister: the tools in the order of the catalogue. A policy that fails for certain still
-// leaves a tool in the list; one that reaches the deadline makes an error.
-func (e *Engine) CallableTools(_ context.Context, v oauth.Evaluation) ([]string, error) {
+// leaves a tool in the list; one that reaches the deadline makes an error, and so does a list that is not ready after listDeadlines of
+// them or when the context ends.
+func (e *Engine) CallableTools(ctx context.Context, v oauth.Evaluation) ([]string, error) {
 	if v.Token == nil || v.Caller == nil {
 		return nil, errors.New("a list of tools needs a verified token and the server that asks")
 	}
 	g, now := e.current.Load(), at(v.Context).Truncate(time.Second)
 	names := make([]string, 0, len(v.Caller.Tools))
 	seen := map[cacheKey]*outlook{}
+	end := time.Now().Add(listDeadlines * e.deadline)
 	for i := range v.Caller.Tools {
+		if ctx.Err() != nil || time.Now().After(end) {
+			return nil, fmt.Errorf("the list was not ready in time (%d of %d tools)", i, len(v.Caller.Tools))
+		}
 		tool := &v.Caller.Tools[i]
 		o, err := e.outlook(g, imagined(v, tool), seen)
 		if err != nil {

@@ -154,6 +154,42 @@ func TestASlowPolicyMakesNoList(t *testing.T) {
 	}
 }
 
+// TestALongListIsGivenUp: thousands of tools that all look different have one deadline together. What was found is remembered, so that
+// somebody who asks again gets the list.
+func TestALongListIsGivenUp(t *testing.T) {
+	server := demoResource()
+	server.Tools = nil
+	for i := range 3000 {
+		server.Tools = append(server.Tools, oauth.Tool{Name: fmt.Sprintf("tool_%04d", i)})
+	}
+	e := engineFrom(t, Config{Dir: dirWith(t, map[string]string{"a.rego": payments + "deny contains \"no\" if substring(input.tool.name, 8, 1) == \"7\"\n"}),
+		Defaults: true, Deadline: 10 * time.Millisecond, Catalogue: []*oauth.Resource{server}})
+	v := listing()
+	v.Caller = server
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	if names, err := e.CallableTools(gone, v); err == nil || names != nil {
+		t.Errorf("somebody who has gone gets %d tools, %v", len(names), err)
+	}
+	givenUp := 0
+	for range 1000 {
+		names, err := e.CallableTools(context.Background(), v)
+		if err == nil {
+			if len(names) != 2700 || givenUp == 0 {
+				t.Errorf("%d tools, given up %d times", len(names), givenUp)
+			}
+			return
+		}
+		if names != nil {
+			t.Fatal("half a list:", len(names))
+		}
+		if strings.Contains(err.Error(), "of 3000 tools") {
+			givenUp++
+		}
+	}
+	t.Error("the list never comes")
+}
+
 // unknownKnobs are those that a server turns only with the call.
 func unknownKnobs() []knob {
 	return slices.DeleteFunc(knobs(), func(k knob) bool {
