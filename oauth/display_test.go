@@ -89,3 +89,19 @@ func FuzzCleanText(f *testing.F) {
 		}
 	})
 }
+
+// A text is cut between two characters, and to so many bytes: what follows is storage and JSON, where half a character is a wrong one.
+func TestCut(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		most int
+		want string
+	}{
+		{"abc", 3, "abc"}, {"abcd", 3, "abc…"}, {"", 0, ""}, {"é", 1, "…"}, {"aéb", 2, "a…"}, {"aéb", 3, "aé…"}, {"日本語", 5, "日…"}, {"日本語", 6, "日本…"}, {"🦀🦀", 7, "🦀…"},
+		{"a\xff\xff\xff\xff\xff", 4, "a\xff\xff\xff…"},
+	} {
+		if got := Cut(c.text, c.most); got != c.want {
+			t.Errorf("%q to %d bytes: %q, want %q", c.text, c.most, got, c.want)
+		}
+	}
+}
