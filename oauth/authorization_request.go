@@ -57,7 +57,7 @@ func requestedResource(asked []string, directory ResourceDirectory) (*Resource, 
 		r, ok := directory.ResourceByID(id)
 		switch {
 		case !ok || strings.Contains(id, "#"):
-			return nil, InvalidTarget.Errorf("the resource %q is not known here", cut(id, 200))
+			return nil, InvalidTarget.Errorf("the resource %q is not known here", Cut(id, 200))
 		case found != nil && found != r:
 			return nil, InvalidTarget.Errorf("ask for one resource at a time")
 		}
@@ -125,7 +125,7 @@ func readParams(form url.Values) (url.Values, error) {
 	}
 	for name, v := range form { // one repeated name is kept without its values, so that the error can be told after the login
 		if len(nonEmpty(v)) > 1 && !slices.Contains(knownParams(), name) {
-			out[cut(name, 40)] = []string{"", ""}
+			out[Cut(name, 40)] = []string{"", ""}
 			break
 		}
 	}

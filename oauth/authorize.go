@@ -74,7 +74,7 @@ func (e *AuthorizationEndpoint) Begin(ctx context.Context, form url.Values, b Br
 	now := time.Now().Truncate(time.Second)
 	browserID := b.idOrNew()
 	i := Interaction{ID: NewSecret(), Params: params, BrowserHash: HashSecret(browserID), FormToken: NewSecret(), ClientDigest: client.Digest,
-		IP: b.IP, UserAgent: cut(b.UserAgent, 200), CreatedAt: now, LoginAfter: loginAfter(params, now), ExpiresAt: now.Add(interactionTTL)}
+		IP: b.IP, UserAgent: Cut(b.UserAgent, 200), CreatedAt: now, LoginAfter: loginAfter(params, now), ExpiresAt: now.Add(interactionTTL)}
 	if err := e.cfg.Ledger.Commit(ctx, SaveInteraction{i}); err != nil {
 		return Begun{}, err
 	}

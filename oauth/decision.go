@@ -167,15 +167,15 @@ func (d *Decider) begin(ctx context.Context, caller *Resource, r EvaluationReque
 	c := &call{d: d, r: r}
 	c.e = Evaluation{ID: id, Caller: caller, Claimed: *r.Subject, Action: *r.Action, Resource: *r.Resource, Context: rc, Extra: r.Context}
 	c.out.Context = EvaluationContext{EvaluationID: id, EvaluatedAt: rc.Time.UTC()}
-	c.event = Event{Time: rc.Time, Type: EventDecision, ResourceID: caller.ID, Action: cut(r.Action.Name, 100), DecisionID: id, IP: rc.IP, RequestID: rc.RequestID,
+	c.event = Event{Time: rc.Time, Type: EventDecision, ResourceID: caller.ID, Action: Cut(r.Action.Name, 100), DecisionID: id, IP: rc.IP, RequestID: rc.RequestID,
 		Detail: map[string]string{}}
 	if r.Resource.Type == "tool" {
-		c.event.Tool = cut(r.Resource.ID, 100)
+		c.event.Tool = Cut(r.Resource.ID, 100)
 	} else {
-		c.event.Detail["resource_type"], c.event.Detail["resource_id"] = cut(r.Resource.Type, 40), cut(r.Resource.ID, 200)
+		c.event.Detail["resource_type"], c.event.Detail["resource_id"] = Cut(r.Resource.Type, 40), Cut(r.Resource.ID, 200)
 	}
 	if r.Subject.ID != "" {
-		c.event.Detail["claimed_subject"] = cut(r.Subject.ID, 100)
+		c.event.Detail["claimed_subject"] = Cut(r.Subject.ID, 100)
 	}
 	return c
 }
@@ -298,11 +298,11 @@ func (c *call) noteArguments() {
 		if i > 0 {
 			names = append(names, ',')
 		}
-		if names = append(names, cut(name, 40)...); len(names) > maxArgumentNames {
+		if names = append(names, Cut(name, 40)...); len(names) > maxArgumentNames {
 			break
 		}
 	}
-	c.event.Detail["arguments"] = cut(string(names), maxArgumentNames)
+	c.event.Detail["arguments"] = Cut(string(names), maxArgumentNames)
 	c.event.Detail["arguments_hmac"] = c.d.digests.of(c.e.Args)
 }
 
@@ -325,7 +325,7 @@ func (c *call) listTools(ctx context.Context) {
 	}
 	names, err := c.d.cfg.Tools.CallableTools(ctx, c.e)
 	if err != nil {
-		c.event.Detail["tools"] = cut("no list: "+err.Error(), 300)
+		c.event.Detail["tools"] = Cut("no list: "+err.Error(), 300)
 		return
 	}
 	c.out.Context.Tools = names
@@ -344,7 +344,7 @@ func (c *call) settleDecision(ctx context.Context, d Decision) {
 	case len(d.Reasons) > 0:
 		c.deny(d.Reasons[0].Code, d.Reasons[0].Message)
 		if d.Reasons[0].Policy != "" {
-			c.event.Detail["policy"] = cut(d.Reasons[0].Policy, 300)
+			c.event.Detail["policy"] = Cut(d.Reasons[0].Policy, 300)
 		}
 	case len(d.MissingScopes) > 0:
 		c.missingScopes(ctx, d)

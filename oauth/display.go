@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
 )
@@ -47,6 +48,17 @@ func CleanText(s string, max int) string {
 		out = append(out[:max-1], '…')
 	}
 	return string(out)
+}
+
+// Cut shortens a text to at most n bytes and "…", between two characters.
+func Cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for from := n; n > 0 && from-n < utf8.UTFMax-1 && !utf8.RuneStart(s[n]); {
+		n--
+	}
+	return s[:n] + "…"
 }
 
 // visibleRune turns what looks like a blank into one and drops what cannot be seen.

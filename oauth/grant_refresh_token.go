@@ -106,7 +106,7 @@ func refreshScopes(text string, family Scopes) (Scopes, error) {
 		return family, nil
 	}
 	if wider := family.Missing(asked); len(wider) > 0 {
-		return nil, InvalidScope.Errorf("the scope %q was not granted; ask for it with a new authorization request", cut(wider[0], 80))
+		return nil, InvalidScope.Errorf("the scope %q was not granted; ask for it with a new authorization request", Cut(wider[0], 80))
 	}
 	return asked, nil
 }

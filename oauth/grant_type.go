@@ -72,7 +72,7 @@ func tokenResource(directory ResourceDirectory, form url.Values, authorized stri
 			return nil, InvalidTarget.Errorf("%v", err)
 		}
 		if canonical != authorized {
-			return nil, InvalidTarget.Errorf("the resource %q is not the one that was authorized", cut(asked, 200))
+			return nil, InvalidTarget.Errorf("the resource %q is not the one that was authorized", Cut(asked, 200))
 		}
 	}
 	r, ok := directory.ResourceByID(authorized)

@@ -11,7 +11,7 @@ import (
 func checkOnce(form url.Values) error {
 	for name, values := range form {
 		if len(values) > 1 && name != "resource" {
-			return InvalidRequest.Errorf("the parameter %q is there %d times; send it once", cut(name, 40), len(values))
+			return InvalidRequest.Errorf("the parameter %q is there %d times; send it once", Cut(name, 40), len(values))
 		}
 	}
 	return nil
@@ -25,14 +25,6 @@ func nonEmpty(values []string) []string {
 		}
 	}
 	return out
-}
-
-// cut shortens text from outside for a message.
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return s[:n] + "…"
 }
 
 // seconds reads a number of seconds; nonsense counts as 0, the strictest.

@@ -35,7 +35,7 @@ func (e *Event) noteTried(list []Tried) {
 		if before := e.Detail[key]; before != "" {
 			text = before + "; " + text
 		}
-		e.Detail[key] = cut(text, 1000)
+		e.Detail[key] = Cut(text, 1000)
 	}
 	for _, t := range list {
 		if t.Flips {

@@ -217,11 +217,7 @@ func (s *Shadow) GrantScopes(ctx context.Context, r oauth.ScopeRequest) (oauth.S
 
 // inRow is a name as the audit has it: callers make names up, and those may be as long as a request.
 func inRow(name string) string {
-	const most = 100
-	if len(name) <= most {
-		return name
-	}
-	return strings.ToValidUTF8(name[:most], "") + "…"
+	return oauth.Cut(name, 100)
 }
 
 // Admit implements oauth.ClientPolicy. Strangers choose what stands in the requests, so their rows tell no clients apart.
@@ -355,9 +351,7 @@ func (j shadowJob) flip(now sight) ShadowFlip {
 	if f.Rule = strings.Join(rules, ","); f.Rule == "" || blame.reason == codePolicyError {
 		f.Rule = cmp.Or(blame.reason, "no rule")
 	}
-	if len(f.Rule) > 200 {
-		f.Rule = f.Rule[:200] + "…"
-	}
+	f.Rule = oauth.Cut(f.Rule, 200)
 	return f
 }
 

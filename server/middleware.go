@@ -50,11 +50,7 @@ func saneRequestID(id string) bool {
 }
 
 func userAgent(r *http.Request) string {
-	ua := strings.ToValidUTF8(r.UserAgent(), "?")
-	if len(ua) > maxUserAgent {
-		ua = strings.ToValidUTF8(ua[:maxUserAgent], "")
-	}
-	return ua
+	return oauth.Cut(strings.ToValidUTF8(r.UserAgent(), "?"), maxUserAgent)
 }
 
 // logAccess writes the one line of a request. It names the route, not the path: paths of pages hold interaction

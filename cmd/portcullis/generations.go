@@ -183,9 +183,5 @@ func (p *parts) activated(ctx context.Context, a policies.Activation) error {
 
 // shortList joins names up to so many bytes.
 func shortList(names []string, most int) string {
-	text := strings.Join(names, ", ")
-	if len(text) > most {
-		return text[:most] + "…"
-	}
-	return text
+	return oauth.Cut(strings.Join(names, ", "), most)
 }
