@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"portcullis/oauth"
@@ -68,4 +69,31 @@ func TestWhenPagesAreLookedThrough(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// What keeps the pages from being looked through is no damage: the error says what it is, and what to do.
+func TestWhatKeepsPagesFromBeingLookedThrough(t *testing.T) {
+	c := testConfig(t)
+	open(t, c).Close()
+	c.CheckAtOnce = 1
+	s := open(t, c)
+	s.Reader.db.SetMaxIdleConns(0) // so that the file is opened anew
+	if err := os.Rename(c.Path, c.Path+".away"); err != nil {
+		t.Fatal(err)
+	}
+	err := s.CheckPages(t.Context())
+	if err == nil || errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "make sure that the database file is there") {
+		t.Errorf("got %v", err)
+	}
+	if err := os.Rename(c.Path+".away", c.Path); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.CheckPages(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for code, want := range map[int]string{codeFull: "make room", codeBusy: "another program", codeIOErr | 1<<8: "look at the disk", codePermission: "may read", 1: ""} {
+		if got := cureOf(code); !strings.Contains(got, want) || want == "" && got != "" {
+			t.Errorf("code %d: %q", code, got)
+		}
+	}
 }
