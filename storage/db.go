@@ -19,8 +19,16 @@ import (
 
 // Result codes of SQLite that mean something to us (https://www.sqlite.org/rescode.html).
 const (
+	codePermission = 3
+	codeBusy       = 5
+	codeDBLocked   = 6
+	codeReadOnly   = 8
+	codeIOErr      = 10
 	codeCorrupt    = 11
+	codeFull       = 13
+	codeCannotOpen = 14
 	codeConstraint = 19
+	codeAuth       = 23
 	codeNotADB     = 26
 	codePrimaryKey = 1555
 	codeUnique     = 2067
@@ -106,7 +114,28 @@ func (s *Store) CheckPages(ctx context.Context) error {
 	if !s.unchecked {
 		return nil
 	}
-	return checkPages(ctx, s.Reader.db)
+	err := checkPages(ctx, s.Reader.db)
+	if err == nil || errors.Is(err, ErrCorrupt) {
+		return err
+	}
+	return fmt.Errorf("the database could not be looked through for damage: %w%s", err, cureOf(resultCode(err)))
+}
+
+// cureOf is what an operator can do about an error of SQLite, "" if nothing is known.
+func cureOf(code int) string {
+	switch code & 0xff {
+	case codeBusy, codeDBLocked:
+		return "; another program holds the file: end it"
+	case codeFull:
+		return "; make room on its file system"
+	case codeIOErr:
+		return "; look at the disk and at the log of the system"
+	case codePermission, codeReadOnly, codeAuth:
+		return "; make sure that this program may read and write the database and its folder"
+	case codeCannotOpen:
+		return "; make sure that the database file is there, that this program may read it, and that it has file handles left"
+	}
+	return ""
 }
 
 // checkWritable makes sure that a change can be made: SQLite opens a file that it may only read without a word.

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/term"
 
 	"portcullis/server"
+	"portcullis/storage"
 )
 
 // Times of the server's life.
@@ -132,16 +133,26 @@ func (l listeners) close() {
 	}
 }
 
-// checkDatabase looks through the pages of a large database beside the work. Damage ends the server: who starts it again is told the
-// same, after a crash before it serves.
-func (p *parts) checkDatabase(work context.Context, stop func()) error {
-	err := p.store.CheckPages(work)
-	if err == nil || work.Err() != nil {
-		return nil
+// lookThrough looks through the pages of a large database beside the work. Damage ends the server: who starts it again is told the
+// same, after a crash before it serves. What keeps it from looking is no damage, and it tries again.
+func lookThrough(work context.Context, log *slog.Logger, stop func(), look func(context.Context) error) error {
+	for {
+		err := look(work)
+		if err == nil || work.Err() != nil {
+			return nil
+		}
+		if errors.Is(err, storage.ErrCorrupt) {
+			log.Error("the database is damaged, so the server ends", "error", err)
+			stop()
+			return err
+		}
+		log.Error("the database could not be looked through; that is tried again", "error", err)
+		select {
+		case <-work.Done():
+			return nil
+		case <-time.After(housekeepingEvery):
+		}
 	}
-	p.config.log.Error("the database is damaged, so the server ends", "error", err)
-	stop()
-	return err
 }
 
 // run serves until ctx ends, a listener fails or the database is found damaged. It ends in order: readyz says no, answers under way are finished, then the
@@ -173,7 +184,7 @@ func (p *parts) run(ctx context.Context, l listeners) error {
 	if p.shadow != nil {
 		start(func() error { p.shadow.Run(work); return nil })
 	}
-	group.Go(func() error { return p.checkDatabase(work, stop) })
+	group.Go(func() error { return lookThrough(work, p.config.log, stop, p.store.CheckPages) })
 
 	<-work.Done()
 	p.draining.Store(true)
