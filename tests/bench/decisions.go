@@ -199,25 +199,12 @@ func (b *bench) decisions() error {
 	off.cache = 0
 	bare := off
 	bare.record = "off"
-	var deciders []*decider
-	for name, set := range map[string]settings{"off": off, "on": standard(), "bare": bare} {
-		d, err := b.decider("decisions-"+name, set)
-		if err != nil {
-			return err
-		}
-		deciders = append(deciders, d)
-	}
-	byCache := func(cache int, record string) *decider {
-		for _, d := range deciders {
-			if d.x.cache == cache && d.x.record == record {
-				return d
-			}
-		}
-		return nil
+	uncached, cached, unrecorded, err := b.threeDeciders(off, standard(), bare)
+	if err != nil {
+		return err
 	}
 	peer, against := target{}, (*pool)(nil)
 	if b.opa != "" {
-		var err error
 		if peer, err = b.opaServer(off.tools); err != nil {
 			return err
 		}
@@ -233,18 +220,34 @@ func (b *bench) decisions() error {
 		least float64
 	}
 	for _, w := range []wish{
-		{"cache off", byCache(0, "masked"), 10, 1.8}, {"cache off, policy.record: off", byCache(0, "off"), 10, 1.8},
-		{"90 % hits", byCache(8192, "masked"), 10, 3.5}, {"all shapes repeat", byCache(8192, "masked"), 0, 4.5},
+		{"cache off", uncached, 10, 1.8}, {"cache off, policy.record: off", unrecorded, 10, 1.8}, {"90 % hits", cached, 10, 3.5}, {"all shapes repeat", cached, 0, 4.5},
 	} {
 		if err := b.decisionRow(s, w.what, w.d, w.fresh, w.least, peer, against); err != nil {
 			return err
 		}
 	}
-	for _, d := range []*decider{byCache(0, "masked"), byCache(8192, "masked")} {
+	for _, d := range []*decider{uncached, cached} {
 		if err := b.arrivalRow(s, d, peer, against); err != nil {
 			return err
 		}
 	}
+	return noteAudit(s, uncached, cached, unrecorded)
+}
+
+// threeDeciders starts a server for each setting.
+func (b *bench) threeDeciders(off, on, bare settings) (uncached, cached, unrecorded *decider, err error) {
+	if uncached, err = b.decider("decisions-off", off); err != nil {
+		return nil, nil, nil, err
+	}
+	if cached, err = b.decider("decisions-on", on); err != nil {
+		return nil, nil, nil, err
+	}
+	unrecorded, err = b.decider("decisions-bare", bare)
+	return uncached, cached, unrecorded, err
+}
+
+// noteAudit notes that every answer has its row, and what it all took of memory.
+func noteAudit(s *section, deciders ...*decider) error {
 	for _, d := range deciders {
 		rows, err := d.counted()
 		if err != nil {
