@@ -172,18 +172,6 @@ func TestForeignReferencesInToolSchemasAreRefused(t *testing.T) {
 	}
 }
 
-func TestAChangedInputSchemaIsANewRevision(t *testing.T) {
-	catalogue := twoServers(t)
-	dir := dirWith(t, map[string]string{"a.rego": payments + "deny contains \"no\" if {\n\tinput.tool.name == \"pay\"\n\tinput.resource.server == \"shop\"\n\tinput.tool.arguments.card == \"x\"\n}\n"})
-	e := engineFrom(t, Config{Dir: dir, Catalogue: catalogue})
-	before := e.Status().Revision
-	next := twoServers(t)
-	next[1].Tools = []oauth.Tool{tool(t, "pay", `{"type": "object", "properties": {"wallet": {"type": "string"}}}`)}
-	if _, err := e.Reload(context.Background(), next); err == nil || e.Status().Revision != before || !e.Status().Stale {
-		t.Errorf("a rule about an argument that has gone is in force: %v", err)
-	}
-}
-
 // TestABombAmongSchemas: a schema that branches into itself is read to a bound.
 func TestABombAmongSchemas(t *testing.T) {
 	bomb := `{"type": "object", "properties": {"a": {"$ref": "#"}, "b": {"$ref": "#"}, "c": {"$ref": "#"}, "d": {"$ref": "#"}, "e": {"$ref": "#"}, "f": {"$ref": "#"}}}`

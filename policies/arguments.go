@@ -28,7 +28,9 @@ func (g *ruleGraph) typeArguments() (problems, notes []Problem) {
 		}
 		for _, use := range uses {
 			if f := argumentAt(s.schema, use); !f.known {
-				problems = append(problems, unknownArgument(s, use, f))
+				one := unknownArgument(s, use, f)
+				one.about.file, one.about.line = b.rule.Location.File, b.rule.Location.Row
+				problems = append(problems, one)
 			}
 		}
 		if !b.branch { // the compiler takes no annotations for branches

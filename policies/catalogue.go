@@ -96,8 +96,9 @@ func (p *program) foreignRefs() []Problem {
 	var problems []Problem
 	for _, r := range p.catalogue {
 		for i := range r.Tools {
-			if ref := foreignRef(r.Tools[i].InputSchema); ref != "" && !r.Disabled {
-				problems = append(problems, Problem{Message: fmt.Sprintf("the inputSchema of %s refers to %q; only references inside the schema (#/$defs/…) are followed", foundTool{r.Key, &r.Tools[i]}, ref)})
+			f := foundTool{r.Key, &r.Tools[i]}
+			if ref := foreignRef(f.tool.InputSchema); ref != "" && !r.Disabled && !p.untyped(f) {
+				problems = append(problems, Problem{Message: fmt.Sprintf("the inputSchema of %s refers to %q; only references inside the schema (#/$defs/…) are followed", f, ref)})
 			}
 		}
 	}

@@ -87,6 +87,6 @@ type Stored struct {
 // fromCatalogue are the shipped files that the catalogue makes, or the others.
 func (s source) fromCatalogue(made bool) []file {
 	return slices.DeleteFunc(append([]file{s.served}, s.shipped...), func(f file) bool {
-		return (f.path == cataloguePath || f.path == argumentsPath) != made
+		return (f.path == cataloguePath || f.path == argumentsPath || f.isStale()) != made
 	})
 }

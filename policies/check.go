@@ -17,6 +17,9 @@ func checkModule(m *ast.Module, schemas map[string]any) []Problem {
 		return []Problem{problemAt(m.Package.Location, "%s", err)}
 	}
 	var problems []Problem
+	if own.kind == kindTools && own.name == stalePackage {
+		problems = append(problems, problemAt(m.Package.Location, "package %s is reserved for tools that the server denies; choose another name", own))
+	}
 	for _, r := range m.Rules {
 		for ; r != nil; r = r.Else {
 			p := checkRule(own, r)

@@ -19,7 +19,8 @@
 //     finds the problems that others hide. report.go says all of that to an author, in the same way as to a server, as the problems of problem.go.
 //   - runner.go runs *_test packages; a directory whose own tests fail is not activated. coverage.go says what they do not reach.
 //   - engine.go holds the generation in force behind an atomic pointer; reload.go swaps it or keeps the last good one;
-//     given.go puts files in force that an operator sent, or kept ones (stored.go); changes.go tells what differs.
+//     given.go puts files in force that an operator sent, or kept ones (stored.go); changes.go tells what differs. catalogue_stale.go denies
+//     the tools that changed so that rules no longer fit them, in the place of keeping what was in force.
 //   - input.go turns oauth's types into an OPA document (terms.go); nothing else does. An evaluation gets of it what the rules can read.
 //   - evaluate.go runs a query, deadline.go ends it in time; decode.go reads its result strictly.
 //   - judge.go answers for the router of tool calls: it asks for the packages' rules and combines their values in Go, with the
@@ -43,7 +44,7 @@
 // replay.go (with replay_known.go, replay_certain.go and replay_report.go) what a candidate would have said. Neither guesses a value that a record keeps back.
 //
 // For authors only: query.go evaluates a question, format.go is opa fmt, export.go writes what stock OPA needs, and a folder to
-// begin with (skeleton/); catalogue_file.go reads the exported catalogue, measure.go times tests. demo.go holds the policies of the demo.
+// begin with (skeleton/); served.go makes the same into a bundle of what is in force; catalogue_file.go reads the exported catalogue, measure.go times tests. demo.go holds the policies of the demo.
 //
 // The routers (rego/mcp/authz), and the judge in the place of one of them, combine the authors' packages (policy.KIND.NAME): allowed iff some package says
 // allow == true, none denies, no required scope is missing and no login requirement is unmet. Everything that

@@ -73,9 +73,10 @@ type Status struct {
 	ActivatedAt time.Time
 	Origin      string // "" = the directory or the bundle; else how an operator put it in force, and they are not followed
 	Bundle      BundleRevision
-	Changes     Changes // against what was in force before
-	Stale       bool    // the last reload failed: what is in force is older than what lies in the directory
-	LastError   string  // of that reload, one problem per line
+	Changes     Changes     // against what was in force before
+	Stale       bool        // the last reload failed: what is in force is older than what lies in the directory
+	LastError   string      // of that reload, one problem per line
+	StaleTools  []StaleTool // that are denied, since their entry in the catalogue changed and rules no longer fit it
 	Files       int
 	Tests       int
 	Cache       []Cacheability // of the routers
@@ -128,7 +129,7 @@ func (e *Engine) Status() Status {
 	defer e.noting.Unlock()
 	g := e.current.Load()
 	s := Status{Revision: g.revision, ActivatedAt: g.activated, Files: g.files, Tests: g.tests, Cache: g.cacheability,
-		Origin: e.origin, Bundle: e.bundled, Changes: e.changes}
+		Origin: e.origin, Bundle: e.bundled, Changes: e.changes, StaleTools: g.stale}
 	if e.lastErr != nil {
 		s.Stale, s.LastError = true, e.lastErr.Error()
 	}

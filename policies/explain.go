@@ -86,6 +86,7 @@ type explaining struct {
 	request ExplainRequest
 	r       *recorded
 	past    *reenactment // nil: cannot be had
+	stale   []StaleTool  // of the policies that decided
 	steps   *steps       // of an evaluation; nil: cannot be had
 }
 
@@ -145,6 +146,7 @@ func (x *explaining) open(ctx context.Context) {
 	}
 	s, err := openStored(g.Revision, g.Document)
 	if err == nil {
+		x.stale = s.stale
 		x.past, err = reenact(ctx, s)
 	}
 	if err != nil {

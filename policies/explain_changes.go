@@ -30,6 +30,7 @@ const (
 	ChangeToken    ChangeKind = "token"    // the access token must be a live one of this server
 	ChangeSubject  ChangeKind = "subject"  // the subject must be the token's
 	ChangeTool     ChangeKind = "tool"     // the tool must be in the catalogue
+	ChangeFit      ChangeKind = "fit"      // rules and the tool's entry in the catalogue must fit each other again
 )
 
 // Change is one thing that would have to be different.
@@ -221,12 +222,28 @@ func (x *explaining) firedAgainst(exports ...string) {
 }
 
 func (x *explaining) against(rule Rule, scopes oauth.Scopes) {
+	if rule.Package == "policy.tools."+stalePackage {
+		x.unfit(rule)
+		return
+	}
 	text := fmt.Sprintf("%s of %s must not hold (%s, %s:%d)", rule.Export, rule.Package, rule.Label, rule.File, rule.Line)
 	if len(scopes) > 0 {
 		text = fmt.Sprintf("for %s: %s", scopes, text)
 	}
 	c := x.change(ChangeRule, "%s", text)
 	c.Rule, c.Scopes = &rule, scopes
+}
+
+// unfit says what a stale tool needs.
+func (x *explaining) unfit(rule Rule) {
+	why := "which rules, is not kept"
+	for _, t := range x.stale {
+		if rule.Label == stalePackage+"."+t.String() {
+			why = strings.Join(t.Rules, "; ")
+		}
+	}
+	tool := strings.TrimPrefix(rule.Label, stalePackage+".")
+	x.change(ChangeFit, "the inputSchema of %s in the catalogue changed, and rules no longer fit it: %s. Mend the rules, or put the old inputSchema back", tool, why).Rule = &rule
 }
 
 // logins merges the unmet login requirements into one login that meets them all.

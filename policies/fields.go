@@ -40,7 +40,7 @@ func (g *ruleGraph) subject(b *ruleBody) subject {
 		for i := range r.Tools {
 			if t := &r.Tools[i]; s.choice.tools[t.Name] {
 				schema, free := argumentSchema(t)
-				open = open || free
+				open = open || free || g.program.untyped(foundTool{r.Key, t})
 				schemas = append(schemas, schema)
 				s.tools = append(s.tools, foundTool{r.Key, t})
 			}

@@ -31,7 +31,16 @@ func ReadDir(dir string) ([]AuthorFile, error) {
 // given are an author's files that an operator put in force in the place of the directory.
 type given struct {
 	files  []file
-	origin string // in words, such as "rolled back by admin"
+	origin string  // in words, such as "rolled back by admin"
+	once   *fitted // the tools that they were checked against when they were in force; nil = they never were
+}
+
+// fitted are the tools that the files were checked against, beside those of what is in force.
+func (g *given) fitted() *fitted {
+	if g == nil {
+		return nil
+	}
+	return g.once
 }
 
 // origin of what is in force; "" = the directory.
@@ -85,7 +94,11 @@ func (e *Engine) Restore(ctx context.Context, catalogue []*oauth.Resource, store
 	if err != nil {
 		return e.report(e.current.Load()), err
 	}
-	return e.replace(ctx, catalogue, &given{files: s.author, origin: origin})
+	once, err := s.fitted()
+	if err != nil {
+		return e.report(e.current.Load()), err
+	}
+	return e.replace(ctx, catalogue, &given{files: s.author, origin: origin, once: once})
 }
 
 // Follow puts the directory in force again.

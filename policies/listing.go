@@ -136,6 +136,9 @@ func (e *Engine) CallableTools(ctx context.Context, v oauth.Evaluation) ([]strin
 			return nil, fmt.Errorf("the list was not ready in time (%d of %d tools)", i, len(v.Caller.Tools))
 		}
 		tool := &v.Caller.Tools[i]
+		if g.isStale(v.Caller.Key, tool.Name) {
+			continue // also where an evaluation fails, which leaves others in the list
+		}
 		o, err := e.outlook(g, imagined(v, tool), seen)
 		if err != nil {
 			return nil, fmt.Errorf("tool %s: %w", tool.Name, err)

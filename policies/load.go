@@ -41,6 +41,7 @@ type generation struct {
 	masks     masking
 	maskTree  *maskNode // what records keep back, with the constant masks
 
+	stale  []StaleTool                  // that are denied
 	bundle func() (ServedBundle, error) // made once, when it is asked for
 }
 
@@ -52,6 +53,8 @@ type source struct {
 	served          file   // servers as a file
 	catalogue       string // digest of servers
 	revision        string
+	base            string         // the same without what stale tools add
+	stale           []StaleTool    // denied, sorted
 	bundle          BundleRevision // of the author's files; the zero value if they are of a directory or given by hand
 	shippedTests    bool           // parse the shipped tests, too
 }
@@ -104,6 +107,9 @@ func (s source) files() []file {
 // name computes what the source is called.
 func (s *source) name() {
 	s.catalogue, s.revision = revisionOf([]file{s.served}), revisionOf(s.files())
+	if s.base = s.revision; len(s.stale) > 0 {
+		s.base = revisionOf(slices.DeleteFunc(s.files(), file.isStale))
+	}
 }
 
 // program is a source that parsed: modules by file name, and the data documents.
@@ -123,6 +129,7 @@ type program struct {
 	warnings  []Problem           // what lets calls through by accident
 	notes     []Problem           // what was checked, and what could not be
 	logOnly   map[ownPackage]bool // the packages in mode log_only
+	stale     map[string]bool     // tools that are denied, by server/tool
 	partial   bool                // some of the author's modules are missing, since they cannot be read
 
 	documents storage.Store // see store
@@ -136,7 +143,10 @@ func (s source) parse() (*program, []Problem, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("policies: %w", err)
 	}
-	p := &program{modules: map[string]*ast.Module{}, tests: map[string]bool{}, servers: s.servers, catalogue: s.resources, schemas: ast.NewSchemaSet(), inputs: schemas, trees: map[string]*yaml.Node{}, tools: map[string]*wordList{}}
+	p := &program{modules: map[string]*ast.Module{}, tests: map[string]bool{}, stale: map[string]bool{}, servers: s.servers, catalogue: s.resources, schemas: ast.NewSchemaSet(), inputs: schemas, trees: map[string]*yaml.Node{}, tools: map[string]*wordList{}}
+	for _, tool := range s.stale {
+		p.stale[tool.String()] = true
+	}
 	for name, doc := range schemas {
 		p.schemas.Put(ast.MustParseRef("schema."+name), doc)
 	}
@@ -290,13 +300,16 @@ func (p *program) compiler(withTests bool) *ast.Compiler {
 		SetErrorLimit(0)
 }
 
-// chosen are the modules with or without the tests.
+// chosen are the modules with or without the tests. Tests say what the author's rules do, so that a stale tool is denied outside of them only.
 func (p *program) chosen(withTests bool) map[string]*ast.Module {
 	modules := make(map[string]*ast.Module, len(p.modules))
 	for name, m := range p.modules {
 		if withTests || !p.tests[name] {
 			modules[name] = m
 		}
+	}
+	if withTests {
+		delete(modules, shippedPrefix+staleModule)
 	}
 	return modules
 }
@@ -354,7 +367,7 @@ func load(ctx context.Context, s source, found []Problem, remember int) (*genera
 
 // generation prepares everything that a compiled program is asked.
 func (p *program) generation(ctx context.Context, s source, compiler *ast.Compiler, remember int) (g *generation, err error) {
-	g = &generation{revision: s.revision, files: len(s.author), catalogue: s.catalogue, places: p.places, bundle: sync.OnceValues(s.servedBundle)}
+	g = &generation{revision: s.revision, files: len(s.author), catalogue: s.catalogue, places: p.places, stale: s.stale, bundle: sync.OnceValues(s.servedBundle)}
 	if g.queries, err = p.prepare(ctx, compiler); err != nil {
 		return nil, err
 	}

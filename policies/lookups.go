@@ -149,12 +149,19 @@ func (g *ruleGraph) lookUp(l lookup, v vocabulary, named, told map[string]bool) 
 		} else {
 			told[id] = true
 		}
-		list := &warnings
-		if v.closed || v.known(p.server).misspelled(text, present) != "" {
+		list, about := &warnings, blameHint{server: p.server, named: text, meant: v.known(p.server).misspelled(text, present)}
+		if v.closed || about.meant != "" && !(v.tools && g.program.denies(p.server, about.meant)) {
 			list = &problems
 		}
 		if more[list]++; more[list] <= maxUnknown {
-			*list = append(*list, g.unknown(l, v, p, text, list == &problems))
+			one := g.unknown(l, v, p, text, list == &problems)
+			if one.about = about; !v.tools {
+				one.about.meant = ""
+			}
+			if l.at != nil {
+				one.about.file, one.about.line = l.at.File, l.at.Row
+			}
+			*list = append(*list, one)
 		}
 	}
 	for list, n := range more {

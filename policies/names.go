@@ -17,6 +17,7 @@ type vocabulary struct {
 	say    string                        // of an unknown text, with one %q
 	beside string                        // said where nothing known looks like it
 	closed bool                          // nothing else ever comes
+	tools  bool                          // they are names of tools
 }
 
 func (v vocabulary) has(text, server string) bool {
@@ -62,7 +63,7 @@ func (g *ruleGraph) vocabularyOf(b *ruleBody, path inputPath, schema map[string]
 	}
 	switch place {
 	case "input.tool.name":
-		return &vocabulary{known: g.program.toolNames, say: "no registered server has a tool %q"}
+		return &vocabulary{known: g.program.toolNames, say: "no registered server has a tool %q", tools: true}
 	case "input.resource.server":
 		return g.program.serverNames(func(r *oauth.Resource) string { return r.Key })
 	case "input.resource.server_id":

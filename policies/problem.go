@@ -17,6 +17,8 @@ type Problem struct {
 	Column  int    `json:"column,omitempty"`
 	Message string `json:"message"`
 	Detail  string `json:"detail,omitempty"` // more lines, such as a caret and "want (one of)"
+
+	about blameHint
 }
 
 // String is file:line:column: message, with the detail on lines of its own.
@@ -64,7 +66,10 @@ func sortProblems(problems []Problem) []Problem {
 	slices.SortStableFunc(problems, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Message, b.Message))
 	})
-	return slices.Compact(problems)
+	return slices.CompactFunc(problems, func(a, b Problem) bool {
+		a.about = b.about // two rules look up one name: it is wrong once
+		return a == b
+	})
 }
 
 // withCompiled adds the compiler's problems. What it says of shipped files follows from a value in the author's: it is

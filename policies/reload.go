@@ -53,6 +53,7 @@ func (e *Engine) swap(ctx context.Context, catalogue []*oauth.Resource, next *gi
 	if moved && err == nil {
 		e.source, e.given = s, next
 		e.putInForce(g, s.bundle, next, changes)
+		e.noteStale(g)
 		e.noteWarnings(g)
 		e.noteObstacles(g)
 	}
@@ -69,7 +70,7 @@ func (e *Engine) announce(ctx context.Context, g *generation, s source, next *gi
 	if err != nil {
 		return err
 	}
-	return e.activate(ctx, Activation{Revision: g.revision, Previous: e.source.revision, Origin: next.words(), Bundle: s.bundle, Changes: changes, Files: g.files, Tests: g.tests, Document: document})
+	return e.activate(ctx, Activation{Revision: g.revision, Previous: e.source.revision, Origin: next.words(), Bundle: s.bundle, Changes: changes, Files: g.files, Tests: g.tests, Stale: g.stale, Document: document})
 }
 
 func (e *Engine) report(g *generation) Report {
@@ -125,10 +126,12 @@ func (e *Engine) build(ctx context.Context, catalogue []*oauth.Resource, next *g
 	if err != nil {
 		return nil, s, err
 	}
-	if len(problems) == 0 && old != nil && old.revision == s.revision {
-		return old, s, nil
+	if len(problems) == 0 && old != nil && e.source.base == s.base {
+		same := e.source // with what it says of stale tools
+		same.bundle = s.bundle
+		return old, same, nil
 	}
-	g, err := load(ctx, s, problems, e.remember)
+	g, s, err := e.loadFitting(ctx, s, problems, next)
 	if err != nil {
 		return nil, s, err
 	}

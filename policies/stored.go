@@ -14,10 +14,11 @@ type Activation struct {
 	Previous string // the revision that was in force before; "" = none
 	Origin   string // "" = the directory or the bundle; else what Activate or Restore was told
 	Bundle   BundleRevision
-	Changes  Changes // against what was in force before
-	Files    int     // of the author's directory
-	Tests    int     // that passed
-	Document []byte  // everything the generation is made of, to be kept as oauth.PolicyGeneration
+	Changes  Changes     // against what was in force before
+	Files    int         // of the author's directory
+	Tests    int         // that passed
+	Stale    []StaleTool // that are denied
+	Document []byte      // everything the generation is made of, to be kept as oauth.PolicyGeneration
 }
 
 // storedGeneration is the document of a generation: the shipped files, too, so that a newer program can still explain what an
@@ -99,6 +100,11 @@ func (g storedGeneration) source() (s source, err error) {
 			}
 		case f.Shipped:
 			s.shipped = append(s.shipped, one)
+			if f.Path == stalePath {
+				if err := json.Unmarshal(f.Data, &s.stale); err != nil {
+					return s, fmt.Errorf("the stale tools: %w", err)
+				}
+			}
 		default:
 			s.author = append(s.author, one)
 		}
