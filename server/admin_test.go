@@ -68,7 +68,7 @@ func TestAdminHasNothingElse(t *testing.T) {
 
 func TestMetricsCountWithoutStrangersWords(t *testing.T) {
 	m := NewMetrics(MetricsConfig{
-		Commits: func() float64 { return 7 }, Groups: func() float64 { return 3 }, Revision: func() string { return "rev-1" },
+		Commits: func() float64 { return 7 }, Groups: func() float64 { return 3 }, Revision: func() string { return "rev-1" }, Stale: func() float64 { return 2 },
 		Cache: func() (uint64, uint64, uint64) { return 5, 4, 1 },
 	})
 	h := newHandler(t, Config{Endpoints: allEndpoints(), Metrics: m})
@@ -89,7 +89,7 @@ func TestMetricsCountWithoutStrangersWords(t *testing.T) {
 		`portcullis_token_requests_total{grant_type="other",outcome="unsupported_grant_type"} 1`,
 		`portcullis_decisions_total{outcome="allowed",reason="ok"} 1`,
 		`portcullis_decision_seconds_count 301`,
-		`portcullis_storage_commits_total 7`, `portcullis_storage_groups_total 3`, `portcullis_policy_info{revision="rev-1"} 1`,
+		`portcullis_storage_commits_total 7`, `portcullis_storage_groups_total 3`, `portcullis_policy_info{revision="rev-1"} 1`, `portcullis_policy_stale_tools 2`,
 		`portcullis_policy_questions_total{cache="hit"} 5`, `portcullis_policy_questions_total{cache="miss"} 4`, `portcullis_policy_questions_total{cache="not_cacheable"} 1`,
 		`go_goroutines`,
 	} {

@@ -17,6 +17,8 @@ type MetricsConfig struct {
 	Groups   func() float64 // storage: fsynced groups of commits so far
 	Revision func() string  // policies: the active revision
 
+	Stale func() float64 // policies: tools that are denied, since rules no longer fit their entry in the catalogue
+
 	Flips func() []FlipCount // policies: answers that would have been other ones
 
 	// policies: answers that shadow policies were asked about, too, dropped because they were slow, and passed because they never loaded
@@ -92,6 +94,11 @@ func (m *Metrics) registerFigures(cfg MetricsConfig) {
 			prometheus.NewDesc("portcullis_policy_info", "The active policy revision; the value is always 1.", []string{"revision"}, nil),
 			cfg.Revision,
 		})
+	}
+	if cfg.Stale != nil {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "portcullis_policy_stale_tools", Help: "Tools that are denied (catalogue_stale), since rules no longer fit their entry in the catalogue.",
+		}, cfg.Stale))
 	}
 	if cfg.Flips != nil {
 		m.registry.MustRegister(flipCounters{

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,8 +40,9 @@ type policyStatus struct {
 	Error       string           `json:"error,omitempty"`
 	Instance    string           `json:"instance"`
 
-	Bundle *bundleStatus          `json:"bundle,omitempty"` // absent unless policies is a bundle
-	Shadow *policies.ShadowStatus `json:"shadow,omitempty"` // absent without policies_shadow
+	Bundle     *bundleStatus          `json:"bundle,omitempty"`      // absent unless policies is a bundle
+	StaleTools []policies.StaleTool   `json:"stale_tools,omitempty"` // denied until they fit the rules again
+	Shadow     *policies.ShadowStatus `json:"shadow,omitempty"`      // absent without policies_shadow
 
 	byHand bool
 }
@@ -51,7 +53,7 @@ type generations struct{ p *parts }
 func (g generations) status() policyStatus {
 	s := g.p.engine.Status()
 	out := policyStatus{Revision: s.Revision, ActivatedAt: s.ActivatedAt.UTC().Truncate(time.Second), Origin: originWord(s.Origin, s.Bundle.Name), byHand: s.Origin != "", Changes: s.Changes,
-		Files: s.Files, Tests: s.Tests, Stale: s.Stale, Error: s.LastError, Instance: g.p.store.Instance()}
+		Files: s.Files, Tests: s.Tests, Stale: s.Stale, Error: s.LastError, Instance: g.p.store.Instance(), StaleTools: s.StaleTools}
 	if g.p.bundle != nil {
 		out.Bundle = g.p.bundle.status(s.Bundle.Name)
 		if out.Bundle.Error != "" && !out.byHand && !out.Stale { // nobody knows whether there is a newer one
@@ -70,7 +72,10 @@ func (s policyStatus) public() policyStatus {
 	if s.byHand {
 		s.Origin = "by hand"
 	}
-	s.Error = ""
+	s.Error, s.StaleTools = "", slices.Clone(s.StaleTools)
+	for i := range s.StaleTools {
+		s.StaleTools[i].Rules = nil
+	}
 	if s.Bundle != nil {
 		s.Bundle = &bundleStatus{Revision: s.Bundle.Revision, LookedAt: s.Bundle.LookedAt}
 	}
@@ -176,9 +181,21 @@ func (p *parts) activated(ctx context.Context, a policies.Activation) error {
 			event.Detail[word] = shortList(files, 1000)
 		}
 	}
+	if len(a.Stale) > 0 {
+		event.Detail["stale_tools"] = shortList(staleWords(a.Stale), 1000)
+	}
 	changes := append([]oauth.Change{event, oauth.SavePolicyGeneration{Keep: int(p.config.Policy.Generations), Generation: oauth.PolicyGeneration{
 		Revision: a.Revision, ActivatedAt: event.Time, Origin: a.Origin, Bundle: a.Bundle.Name, Document: a.Document}}}, p.takenBundle(a, event.Time)...)
 	return p.store.Commit(ctx, changes...)
+}
+
+// staleWords are stale tools, each with what no longer fits.
+func staleWords(tools []policies.StaleTool) []string {
+	words := make([]string, len(tools))
+	for i, t := range tools {
+		words[i] = t.String() + " (" + strings.Join(t.Rules, "; ") + ")"
+	}
+	return words
 }
 
 // shortList joins names up to so many bytes.

@@ -84,6 +84,12 @@ func (a *app) policyAdmin(ctx context.Context, route string, body any) error {
 			fmt.Fprintf(a.stdout, "          its last load failed:\n%s\n", shadow.Error)
 		}
 	}
+	for _, tool := range status.StaleTools {
+		fmt.Fprintf(a.stdout, "denied    %s: its inputSchema changed, and rules no longer fit it; mend them, or put the old inputSchema back:\n", tool)
+		for _, rule := range tool.Rules {
+			fmt.Fprintf(a.stdout, "          %s\n", rule)
+		}
+	}
 	if status.Stale {
 		_, err = fmt.Fprintf(a.stdout, "stale     the last reload failed, and what was in force stays:\n%s\n", status.Error)
 	}

@@ -97,6 +97,7 @@ func (p *parts) metrics() *server.Metrics {
 		Commits:  func() float64 { return float64(p.store.Stats().Commits) },
 		Groups:   func() float64 { return float64(p.store.Stats().Groups) },
 		Revision: func() string { return p.engine.Status().Revision },
+		Stale:    func() float64 { return float64(len(p.engine.Status().StaleTools)) },
 		Flips:    p.flips,
 		Shadow:   p.shadowCounts(),
 		Cache: func() (hits, misses, notCacheable uint64) {
