@@ -9,7 +9,7 @@
 //     rule, and a deny rule that is ignored allows.
 //   - capabilities.go removes the built-ins that reach outside, cannot be repeated, or ignore the deadline;
 //     bounds.go refuses calls of the others that would make or compare too much.
-//   - load.go compiles everything at once against the input schemas (schemas/), builds the data documents
+//   - source.go puts together what a generation is made of, and load.go compiles everything at once against the input schemas (schemas/), builds the data documents
 //     (catalogue.go) and prepares one query per router: that is a generation, and it never changes.
 //   - rule_graph.go knows who refers to whom, and rule_choice.go so which tools a rule is about: arguments.go types its arguments by the
 //     tools' own schemas (argument_types.go, fields.go). parts.go finds what the author has written: constants, and data.config with the
