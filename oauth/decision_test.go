@@ -130,8 +130,8 @@ func TestTheRecordSaysWhoAskedForWhat(t *testing.T) {
 		_, err := w.decide.Evaluate(w.ctx, "Bearer "+demoSecret, r)
 		must(t, err)
 	}
-	ask(oauth.EvaluationRequest{Action: &oauth.AuthZENAction{Name: "resources/read"}, Resource: &oauth.AuthZENResource{Type: "resource", ID: "file:///a"}, Context: map[string]any{"access_token": token}})
-	if e := last(); e.Detail["resource_id"] != "file:///a" || e.Detail["resource_type"] != "resource" {
+	ask(oauth.EvaluationRequest{Action: &oauth.AuthZENAction{Name: "resources/read"}, Resource: &oauth.AuthZENResource{Type: "resource", ID: "file:///a?token=SECRET"}, Context: map[string]any{"access_token": token}})
+	if e := last(); e.Detail["resource_id"] != "file:///a?…" || e.Detail["resource_type"] != "resource" {
 		t.Errorf("resource: %+v", e)
 	}
 	ask(oauth.EvaluationRequest{Subject: &oauth.AuthZENSubject{Type: "user", ID: "joe"}, Action: &oauth.AuthZENAction{Name: "read"}, Resource: &oauth.AuthZENResource{Type: "doc", ID: "d1"}})

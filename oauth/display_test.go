@@ -105,3 +105,15 @@ func TestCut(t *testing.T) {
 		}
 	}
 }
+
+func TestPublicAddress(t *testing.T) {
+	for uri, want := range map[string]string{
+		"": "", "get_weather": "get_weather", "what?": "what?", "file:///a/b": "file:///a/b", "notes://today": "notes://today", "https://h/a@b": "https://h/a@b", "mailto:joe@h.example": "mailto:joe@h.example",
+		"https://h/a?b=c": "https://h/a?…", "https://h/a#b?c": "https://h/a#…", "https://u:p@h/a": "https://…@h/a", "https://u:p@h/a?x": "https://…@h/a?…", "https://u@p@h": "https://…@h",
+		"data:text/plain,x": "data:…", "DATA:x": "DATA:…", "x+y.z-1:?q": "x+y.z-1:?…", ":?x": ":?x", "a b:?x": "a b:?x",
+	} {
+		if got, whole := PublicAddress(uri); got != want || whole != (got == uri) {
+			t.Errorf("%q: %q, %v, want %q", uri, got, whole, want)
+		}
+	}
+}

@@ -91,6 +91,36 @@ deny contains {"code": "payments.limit", "message": sprintf("%v is above the lim
 }
 `
 
+// X5: the query, the fragment and the user information of an address are values of a caller: a token may stand there. Such an address is kept back as
+// a whole, so that a replay says that it lacks it; another one is kept, because policies decide by it.
+func TestRecordsHoldNoQueriesOfAddresses(t *testing.T) {
+	for address, kept := range map[string]bool{"file:///public/a.txt": true, "https://files.example/a/b": true, "notes://today": true, "get_weather": true, "what?": true,
+		"https://files.example/a?sig=SECRET": false, "https://files.example/a#SECRET": false, "https://joe:SECRET@files.example/a": false, "data:text/plain,SECRET": false,
+		"HTTPS://files.example/a?SECRET": false} {
+		v := call("transfer", nil, "tools:payments.transfer")
+		v.Action.Name, v.Tool, v.MCP = "resources/read", nil, oauth.MCPCall{Method: "resources/read", URI: address}
+		v.Resource = oauth.AuthZENResource{Type: "resource", ID: address}
+		plain := v
+		plain.Token = nil
+		masked := recording(t, RecordMasked, nil)
+		for name, e := range map[string]oauth.Evaluation{"tools": v, "access": plain} {
+			r := recordOf(t, decide(t, masked, e).Record)
+			if strings.Contains(string(r.Input), "SECRET") {
+				t.Errorf("%s: a value is in the record: %s", name, r.Input)
+			}
+			if got := r.at(t, "resource.id") == any(address); got != kept {
+				t.Errorf("%s: %s is %v", name, address, r.at(t, "resource.id"))
+			}
+			if got := r.at(t, "mcp.uri") == any(address); name == "tools" && got != kept {
+				t.Errorf("%s: %s is %v", name, address, r.at(t, "mcp.uri"))
+			}
+		}
+		if r := recordOf(t, decide(t, recording(t, RecordValues, nil), v).Record); r.at(t, "mcp.uri") != address {
+			t.Errorf("values: %s is %v", address, r.at(t, "mcp.uri"))
+		}
+	}
+}
+
 func TestRecordsHoldNoValuesUnlessTheOperatorWantsThem(t *testing.T) {
 	v := call("transfer", map[string]any{"memo": "SECRET1", "list": []any{"SECRET2"}, "nested": map[string]any{"SECRET3": "SECRET4"}}, "tools:payments.transfer")
 	v.Claimed.Properties = map[string]any{"department": "SECRET5"}
