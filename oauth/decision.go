@@ -172,7 +172,8 @@ func (d *Decider) begin(ctx context.Context, caller *Resource, r EvaluationReque
 	if r.Resource.Type == "tool" {
 		c.event.Tool = Cut(r.Resource.ID, 100)
 	} else {
-		c.event.Detail["resource_type"], c.event.Detail["resource_id"] = Cut(r.Resource.Type, 40), Cut(r.Resource.ID, 200)
+		shown, _ := PublicAddress(r.Resource.ID) // a query is a value of the caller's
+		c.event.Detail["resource_type"], c.event.Detail["resource_id"] = Cut(r.Resource.Type, 40), Cut(shown, 200)
 	}
 	if r.Subject.ID != "" {
 		c.event.Detail["claimed_subject"] = Cut(r.Subject.ID, 100)

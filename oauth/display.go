@@ -61,6 +61,34 @@ func Cut(s string, n int) string {
 	return s[:n] + "…"
 }
 
+// PublicAddress is a URI without the parts that may hold secrets, with "…" in their place: user information, query, fragment, and all of a
+// data: URI. whole tells that nothing was left out; a text that is no URI is whole.
+func PublicAddress(uri string) (shown string, whole bool) {
+	colon := strings.IndexByte(uri, ':')
+	if colon < 1 || strings.Trim(uri[:colon], schemeCharacters) != "" {
+		return uri, true
+	}
+	if strings.EqualFold(uri[:colon], "data") {
+		return uri[:colon+1] + "…", false
+	}
+	shown = uri
+	if i := strings.IndexAny(shown, "?#"); i >= 0 {
+		shown = shown[:i+1] + "…"
+	}
+	if rest := shown[colon+1:]; strings.HasPrefix(rest, "//") {
+		authority, path, found := strings.Cut(rest[2:], "/")
+		if at := strings.LastIndexByte(authority, '@'); at >= 0 {
+			shown = shown[:colon+1] + "//…" + authority[at:]
+			if found {
+				shown += "/" + path
+			}
+		}
+	}
+	return shown, shown == uri
+}
+
+const schemeCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-." // RFC 3986 §3.1
+
 // visibleRune turns what looks like a blank into one and drops what cannot be seen.
 func visibleRune(r rune) rune {
 	switch {

@@ -16,6 +16,7 @@ import (
 type maskNode struct {
 	path     string // such as /tool/arguments, each part escaped
 	digest   bool   // type and keyed digest instead of the value
+	address  bool   // the same for a text that is an address with a query, or with something else that may be secret
 	members  bool   // the same for each member of this object
 	removed  bool
 	replaced bool
@@ -65,6 +66,7 @@ func maskTree(mode RecordMode) *maskNode {
 		return root
 	}
 	root.at([]string{"tool", "arguments"}).members = true
+	root.at([]string{"mcp", "uri"}).address, root.at([]string{"resource", "id"}).address = true, true
 	for _, part := range []string{"subject", "action", "resource", "context"} {
 		root.at([]string{part, "properties"}).members = true
 	}

@@ -54,11 +54,18 @@ func (o *object) pageText(key, value string) {
 	n, ok := o.member(key)
 	switch {
 	case !ok:
-	case n != nil && n.digest:
+	case n != nil && (n.digest || n.address && !isWhole(value)):
 		o.page.digest(value, n)
 	default:
 		o.page.out = appendText(o.page.out, value)
 	}
+}
+
+// isWhole tells that an address has no part that may be secret. One that has some is kept back as a whole: without that part it would be another
+// value, and a replay would decide about that one.
+func isWhole(address string) bool {
+	_, whole := oauth.PublicAddress(address)
+	return whole
 }
 
 func (o *object) pageList(key string, values []string) {
