@@ -57,6 +57,14 @@ func (n *node) find(key string) *node {
 
 // parseYAML reads the file into a tree. It is nil when the text is no YAML: then nothing else can be said about it.
 func parseYAML(source *sourceText, r *report) *node {
+	if usual := usualTree(source); usual != nil {
+		return usual
+	}
+	return anyTree(source, r)
+}
+
+// anyTree reads all that YAML has.
+func anyTree(source *sourceText, r *report) *node {
 	file, err := parser.ParseBytes([]byte(source.text), 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		r.add("", syntaxPlace(err), "this is no YAML: %s; nothing behind this place was read", syntaxMessage(err))
