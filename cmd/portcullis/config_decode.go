@@ -17,7 +17,7 @@ type decoder struct {
 }
 
 func (d *decoder) decode(root *node, into *Config) {
-	d.report.places = map[string]place{"": root.at}
+	d.report.root = root
 	d.mapping("", root, reflect.ValueOf(into).Elem())
 }
 
@@ -28,7 +28,6 @@ func (d *decoder) value(path string, n *node, v reflect.Value) {
 	if n.kind == kindNull { // "tls:" with nothing behind it says nothing
 		return
 	}
-	d.report.places[path] = n.at
 	switch v.Interface().(type) {
 	case time.Duration:
 		d.duration(path, n, v)
@@ -198,18 +197,6 @@ func (d *decoder) object(path string, n *node, v reflect.Value) {
 		return
 	}
 	v.Set(reflect.ValueOf(m))
-	d.remember(path, n)
-}
-
-// remember notes where the parts of a free-form value stand, for the checks that look into it.
-func (d *decoder) remember(path string, n *node) {
-	d.report.places[path] = n.at
-	for _, p := range n.pairs {
-		d.remember(join(path, p.key), p.value)
-	}
-	for i, item := range n.items {
-		d.remember(join(path, strconv.Itoa(i)), item)
-	}
 }
 
 // plainValue is a YAML value as the JSON values of Go, numbers as json.Number.

@@ -40,9 +40,9 @@ type problem struct {
 type report struct {
 	source   *sourceText
 	problems []problem
-	places   map[string]place // of every value that was given, by path
-	secrets  []string         // texts that no message may show
-	faulty   map[string]bool  // paths with a problem
+	root     *node           // everything that was given
+	secrets  []string        // texts that no message may show
+	faulty   map[string]bool // paths with a problem
 }
 
 // add reports a fault of the value at path, unless that value, or one around it, has one already: what follows from
@@ -88,12 +88,6 @@ func (r *report) anyFaulty(path string) bool {
 		}
 	}
 	return false
-}
-
-// given tells whether the value at path stands in file, environment or flags.
-func (r *report) given(path string) bool {
-	_, ok := r.places[path]
-	return ok
 }
 
 // err is nil, or a *configError with all problems in line order, those from outside the file last.
