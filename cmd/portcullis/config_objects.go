@@ -2,9 +2,7 @@ package main
 
 import (
 	"fmt"
-	"maps"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -105,39 +103,48 @@ func checkScopes(res *ResourceConfig, path string, r *report) {
 			r.at(at+".name", "the scope %q stands at %s already; remove one of the two", s.Name, shown(first))
 		}
 	}
+	known := catalogueOf(res, path, r)
 	for i, name := range res.BaselineScopes {
-		checkCatalogued(res, path, path+".baseline_scopes."+strconv.Itoa(i), name, r)
+		known.check(path+".baseline_scopes."+strconv.Itoa(i), name, r)
 	}
 }
 
-// checkCatalogued reports a scope that the resource does not list. It keeps quiet when the list cannot be known.
-func checkCatalogued(res *ResourceConfig, path, at, name string, r *report) {
+// scopeCatalogue are the scopes that a resource lists, as far as they can be known.
+type scopeCatalogue struct {
+	names   []string
+	scopes  oauth.Scopes
+	unknown bool // some scope of the list has a fault
+	add     string
+}
+
+func catalogueOf(res *ResourceConfig, path string, r *report) scopeCatalogue {
+	c := scopeCatalogue{unknown: r.isFaulty(path+".scopes") || r.isFaulty(path), add: shown(path + ".scopes")}
+	for _, s := range res.Scopes {
+		c.unknown = c.unknown || s.Name == ""
+		c.names = append(c.names, s.Name)
+	}
+	c.scopes = oauth.NewScopes(c.names...)
+	return c
+}
+
+// check reports a scope that the resource does not list. It keeps quiet when the list cannot be known.
+func (c scopeCatalogue) check(at, name string, r *report) {
 	if name == "" && !r.isFaulty(at) {
 		r.at(at, "%s is empty; write a scope", shown(at))
 		return
 	}
-	if r.isFaulty(path+".scopes") || r.isFaulty(path) {
+	if c.unknown || c.scopes.Has(name) {
 		return
 	}
-	var known []string
-	for _, s := range res.Scopes {
-		if s.Name == "" {
-			return
-		}
-		known = append(known, s.Name)
-	}
-	if oauth.NewScopes(known...).Has(name) {
-		return
-	}
-	hint := "add it to " + shown(path+".scopes") + " with a description"
-	if best := nearest(name, known); best != "" {
+	hint := "add it to " + c.add + " with a description"
+	if best := nearest(name, c.names); best != "" {
 		hint = fmt.Sprintf("did you mean %q?", best)
 	}
 	r.at(at, "the scope %q is not in the catalogue of this resource; %s", name, hint)
 }
 
 func checkTools(res *ResourceConfig, path string, r *report) {
-	names := seen{}
+	names, known := seen{}, catalogueOf(res, path, r)
 	for i := range res.Tools {
 		tool := &res.Tools[i]
 		at := path + ".tools." + strconv.Itoa(i)
@@ -145,10 +152,10 @@ func checkTools(res *ResourceConfig, path string, r *report) {
 			r.at(at+".name", "the tool %q stands at %s already; remove one of the two", tool.Name, shown(first))
 		}
 		for j, s := range tool.Scopes {
-			checkCatalogued(res, path, at+".scopes."+strconv.Itoa(j), s, r)
+			known.check(at+".scopes."+strconv.Itoa(j), s, r)
 		}
-		if refAt, ref := foreignRef(at+".inputSchema", tool.InputSchema); ref != "" {
-			r.at(refAt, "the schema refers to %q; only references inside the schema (#/$defs/…) are followed", ref)
+		if below, ref := foreignRef(tool.InputSchema); ref != "" {
+			r.at(at+".inputSchema."+below, "the schema refers to %q; only references inside the schema (#/$defs/…) are followed", ref)
 		} else if tool.InputSchema != nil {
 			if err := oauth.CheckInputSchema(tool.InputSchema); err != nil {
 				r.at(at+".inputSchema", "%s", strings.Join(strings.Fields(err.Error()), " "))
@@ -157,27 +164,33 @@ func checkTools(res *ResourceConfig, path string, r *report) {
 	}
 }
 
-// foreignRef finds a reference that leaves the schema. Nothing is ever fetched for one.
-func foreignRef(path string, v any) (at, ref string) {
+// foreignRef finds a reference that leaves the schema, the first by its path, and where in the schema it is. Nothing is ever fetched for one.
+func foreignRef(v any) (at, ref string) {
+	found := func(below, text string) {
+		if text != "" && (ref == "" || below < at) {
+			at, ref = below, text
+		}
+	}
 	switch v := v.(type) {
 	case map[string]any:
-		for _, key := range slices.Sorted(maps.Keys(v)) {
-			text, isText := v[key].(string)
+		for key, value := range v {
+			text, isText := value.(string)
 			if isText && (key == "$ref" || key == "$dynamicRef" || key == "$recursiveRef") && !strings.HasPrefix(text, "#") {
-				return join(path, key), text
+				found(key, text)
+				continue
 			}
-			if at, ref := foreignRef(join(path, key), v[key]); ref != "" {
-				return at, ref
+			if below, text := foreignRef(value); text != "" {
+				found(join(key, below), text)
 			}
 		}
 	case []any:
 		for i, item := range v {
-			if at, ref := foreignRef(join(path, strconv.Itoa(i)), item); ref != "" {
-				return at, ref
+			if below, text := foreignRef(item); text != "" {
+				found(join(strconv.Itoa(i), below), text)
 			}
 		}
 	}
-	return "", ""
+	return at, ref
 }
 
 func checkClients(c *Config, r *report) {
