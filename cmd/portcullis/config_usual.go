@@ -377,9 +377,10 @@ func digits(text string) bool {
 	return text != "" && strings.Trim(text, "0123456789") == ""
 }
 
-// usualText tells whether a text without quotes surely is text: no word and no number that YAML knows, and no sign that means something.
+// usualText tells whether a text without quotes surely is text: no word and no number that YAML knows, and no sign that means
+// something there.
 func usualText(text string) bool {
-	if text == "" || strings.ContainsAny(text, "[]{}\"'`&*!|>%@?") || strings.Contains(text, ": ") || strings.Contains(text, " #") || strings.HasSuffix(text, ":") {
+	if text == "" || strings.ContainsAny(text, "[]{}") || strings.Contains(text, ": ") || strings.Contains(text, " #") || strings.HasSuffix(text, ":") {
 		return false
 	}
 	switch c := text[0]; {

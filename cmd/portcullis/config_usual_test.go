@@ -15,6 +15,7 @@ var usualSamples = []string{
 	"schema: {type: object,\n  properties: {a: {type: string}},\n  required: [a,\n    b]}\npolicies: ./policy\n",
 	"{\"issuer\": \"http://127.0.0.1\", \"resources\": [{\"id\": \"x\"}]}\n",
 	"names: [\"é\", \"ü\", z, aé]\nbehind: {\"ä\": 1, \"ö\": 2, x: z}\n",
+	"a: What's \"this\"? It's 100 %, & more!\nb: a|b > c * d @ e ` f\nc: [it's, a?, b!]\n",
 	"empty: {}\nnone: []\nhash: \"$argon2id$v=19$m=8,t=1,p=1$abc$def\"\n",
 }
 
