@@ -31,10 +31,6 @@ const (
 // mostConnections are held by the public listener, each in some ten kilobytes, however many file handles there are.
 const mostConnections = 16384
 
-// startGC is how much the heap may grow between collections during the start, in percent: nearly all that is read then is needed
-// until it has been checked.
-const startGC = 200
-
 func (a *app) serveCommand() *cobra.Command {
 	flags := map[string]*string{}
 	c := &cobra.Command{Use: "serve", Short: "Run the server", Args: args(cobra.NoArgs)}
@@ -71,7 +67,8 @@ func (a *app) serve(ctx context.Context, config Config) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP) // from the very start, or one that comes early would end the program
 	defer signal.Stop(hangup)
-	rate := debug.SetGCPercent(startGC)
+	garbage := newCollector()
+	garbage.set(startGC)
 	parts, err := wire(ctx, config)
 	if err != nil {
 		return err
@@ -83,8 +80,10 @@ func (a *app) serve(ctx context.Context, config Config) error {
 	}
 	fmt.Fprintf(a.stderr, "portcullis is ready: issuer %s, listening on %s, admin http://%s, policies %s\n",
 		config.Issuer, listeners.public.Addr(), listeners.admin.Addr(), parts.engine.Status().Revision)
-	debug.SetGCPercent(rate)
-	go debug.FreeOSMemory() // reading took several times of what is kept
+	go func() {
+		debug.FreeOSMemory() // reading took several times of what is kept
+		garbage.follow()
+	}()
 	return parts.run(ctx, listeners)
 }
 
