@@ -1,6 +1,7 @@
-// Package fetch is the one client for the outside. It fetches small JSON documents from addresses that strangers
+// Package fetch is the one client for the outside. A Client fetches small JSON documents from addresses that strangers
 // choose, so it trusts nothing: https only, public addresses only (checked on the connected address, after DNS), no
-// redirects, no proxy, no kept connections, limits on time, headers and body.
+// redirects, no proxy, no kept connections, limits on time, headers and body. A Source fetches one file from an address that
+// the operator chose.
 package fetch
 
 import (
@@ -37,6 +38,7 @@ const (
 	ReasonMediaType      = "media_type"
 	ReasonEncoding       = "encoding"
 	ReasonSize           = "size"
+	ReasonToken          = "token" // the one to be shown cannot be read
 )
 
 // Limits that no configuration changes.
@@ -44,6 +46,8 @@ const (
 	maxHeaderBytes = 8 << 10
 	defaultTimeout = 4 * time.Second
 	defaultBody    = 64 << 10
+
+	defaultUserAgent = "portcullis"
 )
 
 // Error is a failed fetch.
@@ -89,7 +93,7 @@ type Client struct {
 	slots    *slots
 }
 
-// Document is a fetched JSON document.
+// Document is a fetched document; a Client's is JSON.
 type Document struct {
 	Body   []byte
 	Header http.Header // Cache-Control, Expires, Age, ETag are what callers look at
@@ -104,7 +108,7 @@ func New(cfg Config) *Client {
 		cfg.Timeout = defaultTimeout
 	}
 	if cfg.UserAgent == "" {
-		cfg.UserAgent = "portcullis"
+		cfg.UserAgent = defaultUserAgent
 	}
 	loopback := &net.Dialer{Timeout: cfg.Timeout, Control: onlyLoopback}
 	return &Client{cfg: cfg, slots: newSlots(), public: newHTTP(cfg, publicDialer(cfg.Timeout)), loopback: newHTTP(cfg, loopback)}
