@@ -69,7 +69,7 @@ func (d *decoder) text(path string, n *node, v reflect.Value) {
 		return
 	}
 	text := n.text
-	if _, ok := v.Interface().(filePath); ok && text != "" && n.at.outside == "" && !filepath.IsAbs(text) {
+	if _, ok := v.Interface().(filePath); ok && text != "" && n.at.outside == "" && !filepath.IsAbs(text) && !strings.Contains(text, "://") {
 		text = filepath.Join(d.folder, text)
 	}
 	v.SetString(text)

@@ -135,6 +135,7 @@ func TestOneFaultIsOneMessage(t *testing.T) {
 		{"tls without key", head + "tls: {cert: portcullis.yaml}\n", "2:13 tls.cert needs tls.key"},
 		{"misspelled tls key", head + "tls: {crt: a.pem}\n", "2:7 unknown key \"crt\"; did you mean \"cert\"?"},
 		{"policies that are not there", head + "policies: ./nowhere\n", "2:11 policies: "},
+		{"another kind of database", head + "database: postgres://db.example/portcullis\n", "2:11 database must be the path of a SQLite file"},
 		{"a file in the place of the policies", head + "policies: portcullis.yaml\n", "2:11 policies: "},
 		{"a bundle that is not there", head + "policies: nowhere.tar.gz\n", "2:11 policies: "},
 		{"a key for bundles without a bundle", head + "bundle: {key_id: k1}\n", "2:18 bundle.key_id has no use while policies is no bundle"},
