@@ -17,9 +17,11 @@ type bundle struct {
 	source string // a file or a URL, as people may see it
 	key    policies.BundleKey
 	memory bundleMemory
-	read   func(ctx context.Context) (archive []byte, err error) // nil without an error: the same as before
+	read   func(ctx context.Context, tag string) (archive []byte, newTag string, err error) // no archive: it is the one of the tag
+	woken  chan struct{}                                                                    // it should be looked at now; nil = nobody waits for that
 
 	mu         sync.Mutex
+	tag        string           // of the archive that was looked at last
 	allowOlder bool             // the next good one may be older than what was in force: once, by a flag
 	held       *policies.Bundle // nil = there was none yet
 	digest     [sha256.Size]byte
@@ -43,12 +45,17 @@ type bundleStatus struct {
 
 // look reads the bundle and says whether the policies have to be loaded anew. An error is the one of reading: what was held stays.
 func (b *bundle) look(ctx context.Context) (news bool, err error) {
-	archive, err := b.read(ctx)
+	b.mu.Lock()
+	tag := b.tag
+	b.mu.Unlock()
+	archive, tag, err := b.read(ctx, tag)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.lookedAt = time.Now()
 	if err == nil && archive != nil {
-		news, err = b.take(ctx, archive)
+		if news, err = b.take(ctx, archive); err == nil {
+			b.tag = tag
+		}
 	}
 	b.away = err
 	return news, err
@@ -122,7 +129,8 @@ func (b *bundle) status(revision string) *bundleStatus {
 
 // followBundle prepares the bundle that the configuration names; without one it leaves things as they are.
 func (p *parts) followBundle(ctx context.Context, c *policies.Config) error {
-	if p.config.bundleAt() == noBundle {
+	where := p.config.bundleAt()
+	if where == noBundle {
 		return nil
 	}
 	key, err := p.config.Bundle.key()
@@ -130,18 +138,33 @@ func (p *parts) followBundle(ctx context.Context, c *policies.Config) error {
 		return badConfig("bundle.public_key_file: %w", err)
 	}
 	p.bundle = &bundle{source: string(p.config.Policies), key: key, memory: p.store, allowOlder: p.config.allowOlderBundle}
-	p.bundle.read = func(context.Context) ([]byte, error) { return policies.ReadBundleFile(string(p.config.Policies)) }
+	if where == bundleURL {
+		if err := p.bundle.fromURL(&p.config); err != nil {
+			return err
+		}
+	} else {
+		p.bundle.read = func(context.Context, string) ([]byte, string, error) {
+			archive, err := policies.ReadBundleFile(string(p.config.Policies))
+			return archive, "", err
+		}
+	}
 	c.Dir, c.Bundle = "", p.bundle.current
-	_, err = p.bundle.look(ctx)
-	if errors.Is(err, oauth.ErrUnavailable) {
+	if _, err = p.bundle.look(ctx); errors.Is(err, oauth.ErrUnavailable) {
 		return err
+	}
+	if err != nil && where == bundleURL {
+		return p.fallBack(ctx, err)
 	}
 	return nil
 }
 
-// lookAtBundle reads a bundle file anew. One that cannot be read leaves the last good one in force.
+// lookAtBundle reads a bundle file anew, or has a URL asked soon. A file that cannot be read leaves the last good one in force.
 func (p *parts) lookAtBundle(ctx context.Context) error {
-	if p.bundle == nil {
+	switch {
+	case p.bundle == nil:
+		return nil
+	case p.bundle.woken != nil:
+		p.bundle.wake()
 		return nil
 	}
 	if _, err := p.bundle.look(ctx); err != nil {

@@ -26,7 +26,7 @@ type Config struct {
 	BundleToken    filePath           `yaml:"admin_bundle_token_file"` // "" = the policies are not served
 	Database       filePath           `yaml:"database"`
 	ServerKeyFile  filePath           `yaml:"server_key_file"` // default: portcullis.key beside the database
-	Policies       filePath           `yaml:"policies"`        // a folder, or an OPA bundle (.tar.gz)
+	Policies       filePath           `yaml:"policies"`        // a folder, or an OPA bundle: a .tar.gz, or its URL
 	Bundle         BundleConfig       `yaml:"bundle"`
 	PoliciesShadow filePath           `yaml:"policies_shadow"`
 	Policy         PolicyConfig       `yaml:"policy"`
@@ -58,6 +58,11 @@ type BundleConfig struct {
 	PublicKeyFile filePath `yaml:"public_key_file"` // verifies its signature
 	KeyID         string   `yaml:"key_id"`          // that the signature must name; "" = any
 	Algorithm     string   `yaml:"algorithm"`       // "" = what is usual for the key
+
+	// Of a URL only.
+	Poll      time.Duration `yaml:"poll"`
+	TokenFile filePath      `yaml:"token_file"` // bearer token, read anew for each request
+	CAFile    filePath      `yaml:"ca_file"`
 }
 
 // PolicyConfig limits policy evaluation, and says what is recorded of it.
@@ -176,6 +181,7 @@ func defaultConfig() Config {
 		Database:    "portcullis.db",
 		Policy: PolicyConfig{Deadline: policies.DefaultDeadline, Defaults: "on", Cache: policies.DefaultCache,
 			Record: string(policies.RecordMasked), RecordKeep: 7 * 24 * time.Hour, RecordMax: 500_000, Generations: 20},
+		Bundle:       BundleConfig{Poll: time.Minute},
 		CIMD:         CIMDConfig{MaxBytes: 64 << 10},
 		Registration: RegistrationConfig{Mode: "off"},
 		Tokens: TokensConfig{AccessTTL: 10 * time.Minute, RefreshIdle: 720 * time.Hour,

@@ -122,8 +122,8 @@ func checkFiles(c *Config, r *report) {
 		path string
 		file filePath
 	}{{"tls.cert", c.TLS.Cert}, {"tls.key", c.TLS.Key}, {"cimd.ca_file", c.CIMD.CAFile},
-		{"bundle.public_key_file", c.Bundle.PublicKeyFile}, {"policies", c.Policies}} {
-		if f.file == "" {
+		{"bundle.public_key_file", c.Bundle.PublicKeyFile}, {"bundle.token_file", c.Bundle.TokenFile}, {"bundle.ca_file", c.Bundle.CAFile}, {"policies", c.Policies}} {
+		if f.file == "" || f.path == "policies" && c.bundleAt() == bundleURL {
 			continue
 		}
 		info, err := os.Stat(string(f.file))

@@ -142,6 +142,10 @@ func (g generations) before(ctx context.Context) (string, error) {
 
 // refused records policies that did not load, and gives their problems to the operator.
 func (g generations) refused(ctx context.Context, err error) error {
+	var away *bundleAway
+	if errors.As(err, &away) {
+		return oauth.InvalidRequest.Errorf("%v; what was in force stays", away)
+	}
 	if !policies.IsLoadError(err) {
 		return err
 	}

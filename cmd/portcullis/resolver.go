@@ -9,7 +9,7 @@ import (
 	"portcullis/oauth/fetch"
 )
 
-// clients finds clients of every kind; it alone reaches outside, for client id metadata documents.
+// clients finds clients of every kind; it alone reaches addresses that strangers choose, for client id metadata documents.
 func (p *parts) clients() (oauth.ClientResolver, error) {
 	c := &p.config.CIMD
 	roots, err := trustedRoots(string(c.CAFile))

@@ -180,6 +180,9 @@ func (p *parts) run(ctx context.Context, l listeners) error {
 	start(func() error { return socket.Serve(l.socket) })
 	start(func() error { return p.watch(work) })
 	start(func() error { p.keepHouse(work); return nil })
+	if p.bundle != nil && p.bundle.woken != nil {
+		start(func() error { p.pollBundle(work); return nil })
+	}
 	if p.shadow != nil {
 		start(func() error { p.shadow.Run(work); return nil })
 	}
