@@ -154,6 +154,17 @@ func rowsOf(t *testing.T, file string, words ...string) int {
 	return n
 }
 
+// refusals demands so many rows about policies that were refused. A row is written after the status says so.
+func refusals(t *testing.T, file string, want int) {
+	t.Helper()
+	for begin := time.Now(); rowsOf(t, file, `"policy.refused"`, `"failed"`) < want && time.Since(begin) < 10*time.Second; {
+		time.Sleep(30 * time.Millisecond)
+	}
+	if n := rowsOf(t, file, `"policy.refused"`, `"failed"`); n != want {
+		t.Errorf("%d refusals on record, want %d", n, want)
+	}
+}
+
 // G7.
 func TestABundleFileIsFollowed(t *testing.T) {
 	p := newBundler(t)
@@ -195,9 +206,7 @@ func TestABundleFileIsFollowed(t *testing.T) {
 	}
 	put(p.bundle(t, "9", "other"))
 	inForce(t, file, "9")
-	if n := rowsOf(t, file, `"policy.refused"`, `"failed"`); n != 3 {
-		t.Errorf("%d refusals on record, want 3", n)
-	}
+	refusals(t, file, 3)
 	if n := rowsOf(t, file, `"policy.activated"`, `"origin":"bundle 9"`); n != 1 {
 		t.Errorf("%d activations of bundle 9 on record", n)
 	}

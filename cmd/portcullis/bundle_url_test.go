@@ -128,9 +128,7 @@ func TestABundleOfAURLIsFollowed(t *testing.T) {
 	publisher.polled(t) // the same again is no news
 	publisher.publish(p.bundle(t, "7", "never"), 0)
 	stays(t, file, "older than 8", eight)
-	if n := rowsOf(t, file, `"policy.refused"`); n != 3 {
-		t.Errorf("%d refusals on record, want 3", n)
-	}
+	refusals(t, file, 3)
 	publisher.publish(p.bundle(t, "8", "other"), 0)
 	inForce(t, file, "8")
 	write(t, publisher.token, "another\n", 0o600)
