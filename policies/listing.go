@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -18,8 +19,8 @@ import (
 // lister answers which tools could be called at all. It evaluates the tool router partially, with everything unknown that the
 // asking server will only write with the call, once for all tools that look the same to the rules.
 type lister struct {
-	query    func() (rego.PreparedPartialQuery, error) // made at the first question
-	alone    chan struct{}                             // holds one while a partial evaluation runs
+	query    partialQuery      // made at the first question
+	idle     chan partialQuery // each serves one partial evaluation at a time
 	unknowns []*ast.Term
 	names    []test  // the rules only test a tool's name: names with equal results make no difference
 	ids      []test  // the same for resource.id, which is the name again
@@ -44,7 +45,8 @@ func unknownInputs() []inputPath {
 }
 
 func (p *program) newLister(ctx context.Context, c *ast.Compiler, remember int) (*lister, error) {
-	l := &lister{query: p.partialQuery(), alone: make(chan struct{}, 1), unknowns: []*ast.Term{usageUnknown()}}
+	l := &lister{query: p.partialQuery(), idle: make(chan partialQuery, runtime.GOMAXPROCS(0)), unknowns: []*ast.Term{usageUnknown()}}
+	l.idle <- l.query
 	d := p.dependenciesOf(c, outlookQuery)
 	for i, unknown := range unknownInputs() {
 		if i == 0 || slices.ContainsFunc(d.paths, func(p inputPath) bool { return p.begins(unknown) || unknown.begins(p) }) {
@@ -59,9 +61,19 @@ func (p *program) newLister(ctx context.Context, c *ast.Compiler, remember int) 
 	return l, nil
 }
 
+// partialQuery is a query with rules and documents of its own; it gives the same one each time.
+type partialQuery func() (rego.PreparedPartialQuery, error)
+
+// withMore lets as many partial evaluations run as there are cores. A server does without: each costs the memory of all rules once more.
+func (l *lister) withMore(p *program) {
+	for range cap(l.idle) - 1 {
+		l.idle <- p.partialQuery()
+	}
+}
+
 // partialQuery makes the query over rules and documents of its own. OPA's copy propagation writes into the terms that it works on, those of the rules and of
 // the documents among them, so nothing that is evaluated otherwise may share them.
-func (p *program) partialQuery() func() (rego.PreparedPartialQuery, error) {
+func (p *program) partialQuery() partialQuery {
 	return sync.OnceValues(func() (rego.PreparedPartialQuery, error) {
 		own := p.compiler(false)
 		if own.Compile(p.chosen(false)); own.Failed() {
@@ -76,18 +88,19 @@ func (p *program) partialQuery() func() (rego.PreparedPartialQuery, error) {
 	})
 }
 
-// partially evaluates the outlook with unknowns, one evaluation at a time, and gives what is left of the query to read before the next one begins.
+// partially evaluates the outlook with unknowns, and gives what is left of the query to read before the next evaluation with the same rules begins.
 // It waits at most so long for its turn.
 func (l *lister) partially(ctx context.Context, wait time.Duration, input ast.Value, read func([]ast.Body), more ...rego.EvalOption) error {
 	turn := time.NewTimer(wait)
 	defer turn.Stop()
+	var mine partialQuery
 	select {
-	case l.alone <- struct{}{}:
+	case mine = <-l.idle:
 	case <-turn.C:
 		return errors.New("another partial evaluation is running")
 	}
-	defer func() { <-l.alone }()
-	query, err := l.query()
+	defer func() { l.idle <- mine }()
+	query, err := mine()
 	if err != nil {
 		return err
 	}

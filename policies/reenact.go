@@ -52,6 +52,7 @@ func (p *program) reenactment(ctx context.Context, s source, compiler *ast.Compi
 	if err != nil {
 		return nil, err
 	}
+	g.lister.withMore(p)
 	a := &reenactment{generation: g, program: p, compiler: compiler, reads: map[kind]dependencies{}, limit: reenactLimit}
 	for _, k := range kinds() {
 		d := p.dependenciesOf(compiler, k.query())

@@ -18,7 +18,7 @@ const (
 	denied              // it is denied whatever they are
 )
 
-// partialTurn is how long a record waits for its partial evaluation; they run one after the other.
+// partialTurn is how long a record waits for its partial evaluation: there is one at a time for each core.
 const partialTurn = time.Minute
 
 // certainWithout evaluates a call partially, with the missing values unknown. The rules may be able to read a value and yet not come to
