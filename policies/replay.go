@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/errgroup"
 
 	"portcullis/oauth"
@@ -37,8 +38,12 @@ type Replay struct {
 	known  *knowledge
 
 	mu   sync.Mutex
-	then map[string]*reenactment // the candidate with the catalogues of then, by digest; nil = that one is gone
+	then *lru.Cache[string, *reenactment] // the candidate with the catalogues of then, by digest; nil = that one is gone
 }
+
+// maxThen is how many catalogues of then are held at once. Records come in the order of time, so that few are in use together; one that
+// comes again is made again.
+const maxThen = 8
 
 // NewReplay loads a candidate as a server would: with its tests. What the author can mend is a *LoadError.
 func NewReplay(ctx context.Context, c ReplayConfig) (*Replay, error) {
@@ -53,7 +58,8 @@ func NewReplay(ctx context.Context, c ReplayConfig) (*Replay, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Replay{config: c, source: s, today: today, known: today.knowledge(c.RecordKey), then: map[string]*reenactment{}}, nil
+	then, err := lru.New[string, *reenactment](maxThen)
+	return &Replay{config: c, source: s, today: today, known: today.knowledge(c.RecordKey), then: then}, err
 }
 
 // Revision is the candidate's, with the catalogue of today.
@@ -204,12 +210,12 @@ func (p *Replay) candidate(ctx context.Context, r *recorded) (a *reenactment, un
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	a, tried := p.then[r.Catalogue]
+	a, tried := p.then.Get(r.Catalogue)
 	if !tried {
 		if a, err = p.withCatalogueOf(ctx, r); err != nil {
 			return nil, "", err
 		}
-		p.then[r.Catalogue] = a
+		p.then.Add(r.Catalogue, a)
 	}
 	if a == nil {
 		return nil, "the catalogue of then is not kept any more, and the candidate reads data.servers", nil

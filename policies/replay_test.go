@@ -225,6 +225,33 @@ func TestReplayUsesTheCatalogueOfThen(t *testing.T) {
 	}
 }
 
+// TestReplayHoldsFewCatalogues: of a history with many changes of the catalogue a handful is held at once, and each record still sees its own.
+func TestReplayHoldsFewCatalogues(t *testing.T) {
+	h := newHistory(t, RecordMasked, nil)
+	for i := range 2 * maxThen {
+		changed := demoResource()
+		changed.Name = fmt.Sprint("name ", i)
+		if _, err := h.engine.Reload(t.Context(), []*oauth.Resource{changed}); err != nil {
+			t.Fatal(err)
+		}
+		v := call("get_weather", nil, "tools:weather.read")
+		v.Caller = changed
+		h.decide(t, v)
+	}
+	files := map[string]string{"a.rego": "package policy.tools.a\n\ndeny contains \"odd\" if data.servers[input.resource.server].name in {\"name 1\", \"name 9\"}\n"}
+	p, err := NewReplay(t.Context(), ReplayConfig{Dir: dirWith(t, files), Defaults: true, Catalogue: []*oauth.Resource{demoResource()}, RecordKey: recordKey(), Examples: 9, Generation: h.find})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := p.Run(t.Context(), eachOf(append(slices.Clone(h.records), h.records...)))
+	if err != nil || r.Denied.Count != 4 || r.Same != 4*maxThen-4 || r.Elsewhere != 4*maxThen {
+		t.Errorf("%+v %v", r, err)
+	}
+	if p.then.Len() > maxThen {
+		t.Errorf("%d catalogues are held", p.then.Len())
+	}
+}
+
 func TestReplayDoesNotGuessWhatTheRecordKeepsBack(t *testing.T) {
 	mask := "package system.log\n\nmask contains \"/input/client/name\"\n"
 	h := newHistory(t, RecordMasked, map[string]string{"log.rego": mask})
