@@ -306,6 +306,45 @@ func TestAnythingElseKeepsTheLastGoodWhole(t *testing.T) {
 	}
 }
 
+// TestASlipBesideAStaleToolIsRefused: who edits a rule about a stale tool and another one must not lose it for the other one.
+func TestASlipBesideAStaleToolIsRefused(t *testing.T) {
+	const both = "package policy.tools.both\n\ndeny contains \"no\" if {\n\tinput.tool.name in {\"transfer\", \"pay\"}\n\tobject.get(input.tool.arguments, \"amount\", input.tool.arguments.sum) > 100\n}\n"
+	first := bank(t, but(before(), "transfer", `{"type": "object", "properties": {"amount": {"type": "number"}, "sum": {"type": "number"}}}`))
+	dir := dirWith(t, map[string]string{"both.rego": both})
+	var seen []Activation
+	config := Config{Dir: dir, Defaults: true, Catalogue: first, Activate: activations(&seen)}
+	e := engineFrom(t, config)
+	next := bank(t, but(before(), "transfer", `{"type": "object", "properties": {"total": {"type": "number"}}}`))
+	reloaded(t, e, next)
+	if got := staleTools(e); got != "bank/transfer(both.rego:5)" {
+		t.Fatal(got)
+	}
+	large := bankCall(t, next, "pay", map[string]any{"amount": number(101), "sum": number(0)})
+	for _, slip := range []string{"summ", "total"} {
+		write(t, dir, map[string]string{"both.rego": strings.ReplaceAll(strings.ReplaceAll(both, "\"amount\"", "\"amuont\""), "arguments.sum", "arguments."+slip)})
+		if _, err := e.Reload(t.Context(), next); !IsLoadError(err) || !strings.Contains(err.Error(), "amuont") {
+			t.Errorf("%s: %v", slip, err)
+		}
+		if got := word(decide(t, e, large)); got != "denied" {
+			t.Errorf("the other tool has lost its rule: %s", got)
+		}
+		config.Catalogue, config.Log = next, silent()
+		config.Last = Stored{Revision: seen[len(seen)-1].Revision, Document: seen[len(seen)-1].Document}
+		if _, err := New(t.Context(), config); !IsLoadError(err) {
+			t.Errorf("%s at a restart: %v", slip, err)
+		}
+	}
+	write(t, dir, map[string]string{"both.rego": strings.ReplaceAll(both, "{\"transfer\", \"pay\"}", "{\"pay\"}")})
+	if _, err := e.Reload(t.Context(), next); !IsLoadError(err) { // pay never had a sum
+		t.Errorf("a rule that does not fit its only tool: %v", err)
+	}
+	write(t, dir, map[string]string{"both.rego": strings.ReplaceAll(both, "arguments.sum", "arguments.total")})
+	reloaded(t, e, next)
+	if got := staleTools(e); got != "" || word(decide(t, e, large)) != "denied" {
+		t.Errorf("mended: %s", got)
+	}
+}
+
 // TestARuleThatNeverFittedIsRefused: only a tool that has changed excuses a rule, and at the first start nothing has.
 func TestARuleThatNeverFittedIsRefused(t *testing.T) {
 	config := Config{Dir: dirWith(t, map[string]string{"limit.rego": limitRego}), Defaults: true, Catalogue: bank(t, but(before(), "transfer", sumSchema)), Log: silent()}
