@@ -64,6 +64,17 @@ func (s source) withStale(tools []StaleTool) (source, error) {
 
 func (f file) isStale() bool { return f.shipped && (f.path == stalePath || f.path == staleModule) }
 
+// settled says which rules and tools are as they were when they fitted each other.
+type settled struct {
+	rules   bool            // all of them
+	changed map[string]bool // tools that are not, by server/tool
+}
+
+// asBefore tells that nothing is new for these tools, neither they nor the rules.
+func (p *program) asBefore(tools []foundTool) bool {
+	return p.settled != nil && p.settled.rules && !slices.ContainsFunc(tools, func(f foundTool) bool { return p.settled.changed[f.String()] })
+}
+
 // untyped tells whether rules about a tool are not checked against its schema, since it is denied.
 func (p *program) untyped(f foundTool) bool { return p.stale[f.String()] }
 
@@ -136,6 +147,7 @@ func (e *Engine) loadFitting(ctx context.Context, s source, problems []Problem, 
 		return nil, s, wasErr
 	}
 	changed, faults := changesSince(s, was, next.fitted()), failed.Problems
+	s.settled = &settled{rules: next.fitted() != nil || revisionOf(s.author) == revisionOf(e.source.author), changed: changed.tools}
 	for range maxBlames {
 		around, grew, blameErr := s.blame(changed, faults)
 		if blameErr != nil {

@@ -319,7 +319,7 @@ func TestASlipBesideAStaleToolIsRefused(t *testing.T) {
 	if got := staleTools(e); got != "bank/transfer(both.rego:5)" {
 		t.Fatal(got)
 	}
-	large := bankCall(t, next, "pay", map[string]any{"amount": number(101), "sum": number(0)})
+	large := bankCall(t, next, "pay", map[string]any{"amount": number(101), "sum": number(0), "total": number(0)})
 	for _, slip := range []string{"summ", "total"} {
 		write(t, dir, map[string]string{"both.rego": strings.ReplaceAll(strings.ReplaceAll(both, "\"amount\"", "\"amuont\""), "arguments.sum", "arguments."+slip)})
 		if _, err := e.Reload(t.Context(), next); !IsLoadError(err) || !strings.Contains(err.Error(), "amuont") {

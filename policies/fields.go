@@ -32,22 +32,28 @@ func (g *ruleGraph) subject(b *ruleBody) subject {
 		return s
 	}
 	var schemas []any
-	open := false
+	open, stale := false, false
 	for _, r := range g.program.catalogue {
 		if r.Disabled || s.choice.servers != nil && !s.choice.servers[r.Key] {
 			continue
 		}
 		for i := range r.Tools {
-			if t := &r.Tools[i]; s.choice.tools[t.Name] {
-				schema, free := argumentSchema(t)
-				open = open || free || g.program.untyped(foundTool{r.Key, t})
+			f := foundTool{r.Key, &r.Tools[i]}
+			switch {
+			case !s.choice.tools[f.tool.Name]:
+			case g.program.untyped(f):
+				stale = true
+			default:
+				schema, free := argumentSchema(f.tool)
+				open = open || free
 				schemas = append(schemas, schema)
-				s.tools = append(s.tools, foundTool{r.Key, t})
+				s.tools = append(s.tools, f)
 			}
 		}
 	}
 	switch {
 	case open || len(schemas) == 0:
+	case stale && g.program.asBefore(s.tools): // together with the stale ones it fitted
 	case len(schemas) == 1:
 		s.schema, _ = schemas[0].(map[string]any)
 	default:

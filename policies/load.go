@@ -63,6 +63,7 @@ type program struct {
 	notes     []Problem           // what was checked, and what could not be
 	logOnly   map[ownPackage]bool // the packages in mode log_only
 	stale     map[string]bool     // tools that are denied, by server/tool
+	settled   *settled            // nil = nothing is
 	partial   bool                // some of the author's modules are missing, since they cannot be read
 
 	documents storage.Store // see store
@@ -76,7 +77,7 @@ func (s source) parse() (*program, []Problem, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("policies: %w", err)
 	}
-	p := &program{modules: map[string]*ast.Module{}, tests: map[string]bool{}, stale: map[string]bool{}, servers: s.servers, catalogue: s.resources, schemas: ast.NewSchemaSet(), inputs: schemas, trees: map[string]*yaml.Node{}, tools: map[string]*wordList{}}
+	p := &program{modules: map[string]*ast.Module{}, tests: map[string]bool{}, stale: map[string]bool{}, settled: s.settled, servers: s.servers, catalogue: s.resources, schemas: ast.NewSchemaSet(), inputs: schemas, trees: map[string]*yaml.Node{}, tools: map[string]*wordList{}}
 	for _, tool := range s.stale {
 		p.stale[tool.String()] = true
 	}

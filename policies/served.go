@@ -24,6 +24,7 @@ func (e *Engine) ServedBundle() (ServedBundle, error) { return e.current.Load().
 
 // servedBundle makes the bundle of a source. The same source makes the same bytes.
 func (s source) servedBundle() (b ServedBundle, err error) {
+	s.resources = nil // nothing is typed once more
 	p, problems, err := s.parse()
 	if err == nil {
 		err = loadError(problems)

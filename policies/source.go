@@ -18,6 +18,7 @@ type source struct {
 	revision        string
 	base            string         // the same without what stale tools add
 	stale           []StaleTool    // denied, sorted
+	settled         *settled       // while it is loaded around stale tools
 	bundle          BundleRevision // of the author's files; the zero value if they are of a directory or given by hand
 	shippedTests    bool           // parse the shipped tests, too
 }
