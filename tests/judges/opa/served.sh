@@ -18,8 +18,13 @@ until_true() {
 start_portcullis() {
 	(umask 077 && echo "$token" >read.token)
 	sed 's/^issuer:.*/&\nlisten: 127.0.0.1:0\nadmin_listen: 127.0.0.1:0\nadmin_bundle_token_file: read.token\npolicies: policy/' site.yaml >served.yaml
+	serve_portcullis
+}
+
+serve_portcullis() {
 	"$portcullis" serve --config served.yaml >/dev/null 2>served.log &
-	started+=($!)
+	serving=$!
+	started+=("$serving")
 	until_true 20 grep -q "^portcullis is ready" served.log || { cat served.log; return 1; }
 	admin=$(sed -n 's|^portcullis is ready:.*admin http://\([^,]*\),.*|\1|p' served.log)
 	[ -n "$admin" ]
@@ -90,6 +95,23 @@ same_answers() {
 	done
 }
 
+# another_tool: the server is started again at the same address with a tool that rules no longer fit.
+another_tool() {
+	kill "$serving" && wait "$serving"
+	sed -i "s/^admin_listen:.*/admin_listen: $admin/; s/amount: {type: number}/sum: {type: number}/" served.yaml
+	serve_portcullis && "$portcullis" policy status --config served.yaml | grep "bank/transfer"
+}
+
+# denies_the_stale_tool: OPA denies that tool alone.
+denies_the_stale_tool() {
+	local stale other
+	stale=$(asked v1/data/mcp/authz/tools/decision -d "{\"input\": $(call transfer bank:pay '{"sum": 5}')}")
+	other=$(asked v1/data/mcp/authz/tools/decision -d "{\"input\": $(call other bank:pay '{"amount": 5}')}")
+	echo "$stale"
+	echo "$other"
+	grep -q '"allow":false' <<<"$stale" && grep -q '"code":"catalogue_stale"' <<<"$stale" && grep -q '"allow":true' <<<"$other"
+}
+
 # answers_not_modified: OPA asked again with the tag that it has, and loaded nothing again.
 answers_not_modified() {
 	until_true 20 grep -q "server replied with not modified" beside.log && [ "$(grep -c "Bundle loaded and activated successfully" beside.log)" = "$1" ] && return 0
@@ -116,6 +138,10 @@ served_rows() {
 	row "it takes other policies up" until_true 30 same_revision "$before"
 	row "it decides the six calls as we do then" same_answers true false false false false true
 	row "it has loaded twice" answers_not_modified 2
+	before=$(asked v1/data/system/bundles/active/manifest/revision | grep -o '[0-9a-f]\{16\}')
+	row "the server starts again, and a tool no longer fits a rule" another_tool
+	row "OPA takes that up" until_true 30 same_revision "$before"
+	row "it denies that tool alone" denies_the_stale_tool
 	row "OPA with another token" start_opa stranger "0$token"
 	row "gets nothing" wrong_token_gets_nothing
 	stop_servers
