@@ -84,5 +84,5 @@ func (c *Catalogue) ResourceByKey(key string) (*Resource, bool) {
 	return r, ok
 }
 
-// Resources are all resources in force, in the order of the configuration.
+// Resources are all resources in force, in the order in which they were given.
 func (c *Catalogue) Resources() []*Resource { return slices.Clone(c.state.Load().all) }

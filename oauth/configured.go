@@ -1,9 +1,7 @@
 package oauth
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"reflect"
 	"slices"
@@ -21,6 +19,7 @@ type Configured struct {
 type ConfiguredStore interface {
 	Ledger
 	ConfiguredReader
+	ResourceMatcher
 	UserReader
 }
 
@@ -146,41 +145,19 @@ func (s *syncing) resources(ctx context.Context, c Configured) error {
 	if err != nil {
 		return err
 	}
-	old := map[string]Resource{}
-	for _, x := range stored {
-		old[x.ID] = x
-	}
 	for _, x := range c.Resources {
 		x.Source, x.Disabled = SourceConfig, false
-		if was, ok := old[x.ID]; ok {
-			delete(old, x.ID)
-			if sameDocument(was, x) {
-				continue
-			}
+		stored = slices.DeleteFunc(stored, func(id string) bool { return id == x.ID })
+		same, err := s.store.HasResource(ctx, &x)
+		if err != nil {
+			return err
 		}
-		s.note(SaveResource{x}, EventConfigApplied, "resource", func(e *Event) { e.ResourceID = x.ID })
+		if !same {
+			s.note(SaveResource{x}, EventConfigApplied, "resource", func(e *Event) { e.ResourceID = x.ID })
+		}
 	}
-	for id, x := range old {
-		if !x.Disabled {
-			s.note(DisableResource{ID: id, Reason: "gone_from_config", At: s.now}, EventResourceDisabled, "gone_from_config", func(e *Event) { e.ResourceID = id })
-		}
+	for _, id := range stored {
+		s.note(DisableResource{ID: id, Reason: "gone_from_config", At: s.now}, EventResourceDisabled, "gone_from_config", func(e *Event) { e.ResourceID = id })
 	}
 	return nil
-}
-
-// sameDocument compares two resources as they are stored: an empty list equals none.
-func sameDocument(a, b Resource) bool {
-	x, errA := json.Marshal(normalResource(a))
-	y, errB := json.Marshal(normalResource(b))
-	return errA == nil && errB == nil && bytes.Equal(x, y)
-}
-
-func normalResource(r Resource) Resource {
-	r.Tools = slices.Clone(r.Tools)
-	for i := range r.Tools {
-		r.Tools[i].Scopes = NewScopes(r.Tools[i].Scopes...)
-	}
-	r.Scopes, r.Tools, r.SecretHashes = slices.Concat(r.Scopes), slices.Concat(r.Tools), slices.Concat(r.SecretHashes) // nil when empty
-	r.Baseline = NewScopes(r.Baseline...)
-	return r
 }

@@ -265,10 +265,15 @@ type (
 	SigningKeyReader interface {
 		SigningKeys(ctx context.Context) ([]SigningKey, error)
 	}
-	// ConfiguredReader lists the objects whose source is config, for the start-up synchronisation.
+	// ConfiguredReader lists the objects whose source is config, for the start-up synchronisation: clients and users with disabled
+	// ones, of resources the ids of those that are in force.
 	ConfiguredReader interface {
 		ConfiguredClients(ctx context.Context) ([]Client, error)
 		ConfiguredUsers(ctx context.Context) ([]User, error)
-		ConfiguredResources(ctx context.Context) ([]Resource, error)
+		ConfiguredResources(ctx context.Context) ([]string, error)
+	}
+	// ResourceMatcher tells whether a resource is stored exactly as it is given.
+	ResourceMatcher interface {
+		HasResource(ctx context.Context, r *Resource) (bool, error)
 	}
 )

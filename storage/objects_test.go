@@ -112,13 +112,45 @@ func TestResources(t *testing.T) {
 	commit(t, s, oauth.SaveResource{Resource: r})
 	got, err := s.Resource(t.Context(), r.ID)
 	same(t, got, err, r)
+	configured, err := s.ConfiguredResources(t.Context())
+	same(t, &configured, err, []string{r.ID})
+	stored(t, s, r)
 	r.Name, r.Tools = "R2", nil
 	commit(t, s, oauth.SaveResource{Resource: r}, oauth.DisableResource{ID: r.ID, At: second(1)})
 	r.Disabled = true
-	configured, err := s.ConfiguredResources(t.Context())
-	same(t, &configured, err, []oauth.Resource{r})
+	configured, err = s.ConfiguredResources(t.Context())
+	same(t, &configured, err, []string(nil))
 	all, err := s.Resources(t.Context())
 	same(t, &all, err, []oauth.Resource{r})
+}
+
+// stored fails the test unless the store has the resource, and not one that differs in anything.
+func stored(t *testing.T, s *Store, r oauth.Resource) {
+	t.Helper()
+	if has, err := s.HasResource(t.Context(), &r); err != nil || !has {
+		t.Errorf("what was stored is not there: %v", err)
+	}
+	for name, change := range map[string]func(*oauth.Resource){
+		"id":       func(r *oauth.Resource) { r.ID += "x" },
+		"key":      func(r *oauth.Resource) { r.Key += "x" },
+		"name":     func(r *oauth.Resource) { r.Name += "x" },
+		"secrets":  func(r *oauth.Resource) { r.SecretHashes = append(r.SecretHashes, digest("t")) },
+		"scopes":   func(r *oauth.Resource) { r.Scopes = append(r.Scopes, oauth.ScopeInfo{Name: "b:1", Description: "B"}) },
+		"baseline": func(r *oauth.Resource) { r.Baseline = nil },
+		"tools":    func(r *oauth.Resource) { r.Tools = append(r.Tools, oauth.Tool{Name: "more"}) },
+		"schema": func(r *oauth.Resource) {
+			r.Tools = []oauth.Tool{r.Tools[0]}
+			r.Tools[0].InputSchema = map[string]any{"maximum": json.Number("12345678901234567890.126"), "type": "object"}
+		},
+		"source":   func(r *oauth.Resource) { r.Source = "" },
+		"disabled": func(r *oauth.Resource) { r.Disabled = true },
+	} {
+		other := r
+		change(&other)
+		if has, err := s.HasResource(t.Context(), &other); err != nil || has {
+			t.Errorf("another %s is no difference: %v", name, err)
+		}
+	}
 }
 
 func TestSigningKeys(t *testing.T) {

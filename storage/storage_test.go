@@ -28,6 +28,7 @@ var _ interface {
 	oauth.FailureReader
 	oauth.SigningKeyReader
 	oauth.ConfiguredReader
+	oauth.ResourceMatcher
 } = (*Store)(nil)
 
 func TestMain(m *testing.M) {

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"net"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"portcullis/oauth"
 	"portcullis/oauth/jose"
@@ -47,6 +49,7 @@ func (c *Config) configured() (oauth.Configured, error) {
 		}
 		out.Resources = append(out.Resources, r)
 	}
+	slices.SortFunc(out.Resources, func(a, b oauth.Resource) int { return strings.Compare(a.ID, b.ID) })
 	return out, nil
 }
 
@@ -57,7 +60,8 @@ func (c ClientConfig) client() oauth.Client {
 
 func (r ResourceConfig) resource() (oauth.Resource, error) {
 	id, err := oauth.CanonicalResource(r.ID)
-	out := oauth.Resource{ID: id, Key: r.Key, Name: r.Name, SecretHashes: hashes(r.Secret, r.PreviousSecret), Baseline: oauth.NewScopes(r.BaselineScopes...)}
+	out := oauth.Resource{ID: id, Key: r.Key, Name: r.Name, SecretHashes: hashes(r.Secret, r.PreviousSecret), Baseline: oauth.NewScopes(r.BaselineScopes...),
+		Source: oauth.SourceConfig}
 	for _, s := range r.Scopes {
 		out.Scopes = append(out.Scopes, oauth.ScopeInfo(s))
 	}

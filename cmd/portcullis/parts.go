@@ -37,14 +37,10 @@ func (p *parts) syncConfigured(ctx context.Context) error {
 	if err := oauth.SyncConfigured(ctx, p.store, objects); err != nil {
 		return err
 	}
-	resources, err := p.store.Resources(ctx)
-	if err != nil {
-		return err
-	}
-	if p.catalogue, err = oauth.NewCatalogue(resources); err != nil {
+	if p.catalogue, err = oauth.NewCatalogue(objects.Resources); err != nil { // the database has the same ones now
 		return badConfig("%w", err)
 	}
-	p.config.Resources = nil // the database has them now, and they may be large
+	p.config.Resources = nil // the catalogue has them now, and they may be large
 	return nil
 }
 
