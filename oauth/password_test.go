@@ -2,8 +2,10 @@ package oauth
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -64,4 +66,60 @@ func TestFailureKeysShareOneSpelling(t *testing.T) {
 	if c := failureKeys("alice", "::ffff:203.0.113.7"); c != a {
 		t.Error("an IPv4-mapped address counts apart")
 	}
+}
+
+// U19: guesses from one address, for however many names, wait in a part of the queue only: others still log in.
+func TestOneAddressDoesNotFillTheQueueOfLogins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPasswords()
+		for range cap(p.slots) {
+			p.slots <- struct{}{} // all cores are busy
+		}
+		answers := map[string]chan error{"203.0.113.7": make(chan error, 100), "203.0.113.8": make(chan error, 100), "2001:db8::1": make(chan error, 100)}
+		login := func(ip, from string) {
+			ctx := WithRequest(t.Context(), RequestContext{IP: from})
+			go func() {
+				_, err := p.verify(ctx, "", "guess")
+				answers[ip] <- err
+			}()
+		}
+		for i := range 40 {
+			login("203.0.113.7", "203.0.113.7")
+			login("2001:db8::1", fmt.Sprintf("2001:db8::%x", i+1)) // one household
+		}
+		synctest.Wait()
+		login("203.0.113.8", "203.0.113.8")
+		synctest.Wait()
+		for ip, refused := range map[string]int{"203.0.113.7": 40 - hashShare, "2001:db8::1": 40 - hashShare, "203.0.113.8": 0} {
+			if n := len(answers[ip]); n != refused {
+				t.Errorf("%s: %d are refused at once, want %d", ip, n, refused)
+			}
+			for range len(answers[ip]) {
+				if e := AsError(<-answers[ip]); e.Code != SlowDown || e.RetryAfter <= 0 {
+					t.Errorf("%s: %v", ip, e)
+				}
+			}
+		}
+		for range cap(p.slots) {
+			<-p.slots
+		}
+		if err := <-answers["203.0.113.8"]; err != nil {
+			t.Errorf("the other one: %v", err)
+		}
+		for range 2 * hashShare {
+			select {
+			case err := <-answers["203.0.113.7"]:
+				if err != nil {
+					t.Error(err)
+				}
+			case err := <-answers["2001:db8::1"]:
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		if len(p.waiting) != 0 {
+			t.Errorf("nobody waits, but %v are counted", p.waiting)
+		}
+	})
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -221,5 +222,16 @@ func TestSmugglingSecondSource(t *testing.T) {
 	c.Request = r
 	if values, err := authorizeParams(c); err == nil {
 		t.Errorf("two sources were accepted: %v", values)
+	}
+}
+
+// X1, R16: who announces a long body and does not send it holds little memory: the room grows with what arrives.
+func TestAnnouncedBodiesTakeNoRoom(t *testing.T) {
+	r := httptest.NewRequest(http.MethodPost, "/token", strings.NewReader("grant_type=x"))
+	r.ContentLength = maxForm
+	var body bytes.Buffer
+	err := readBody(&body, httptest.NewRecorder(), r, maxForm)
+	if err != nil || body.String() != "grant_type=x" || body.Cap() > 16<<10 {
+		t.Errorf("%d bytes are held for %d: %v", body.Cap(), body.Len(), err)
 	}
 }
