@@ -308,15 +308,15 @@ func checkRedirectQuery(query string) error {
 }
 
 // AwayFrom refuses a redirect that would carry our cookies to the client. On http loopback a browser tells cookies apart by host and
-// path, not by port (RFC 6265 §8.5), and the server may answer under several loopback names, so no callback may lie below our own pages
-// there; with https the cookies are __Host- ones.
+// path, not by port (RFC 6265 §8.5), sends them to https as well, and the server may answer under several loopback names; so no callback on this
+// machine may lie below our own pages there. With https the cookies are __Host- ones.
 func (t Target) AwayFrom(issuer string) error {
 	own, err := url.Parse(issuer)
 	callback, bad := url.Parse(t.uri)
 	switch {
 	case err != nil || bad != nil:
 		return InvalidRequest.Errorf("redirect_uri cannot be read").For("redirect_uri_invalid")
-	case own.Scheme != "http" || t.kind != RedirectLoopback:
+	case own.Scheme != "http" || t.kind == RedirectPrivate || !onThisMachine(callback):
 		return nil
 	}
 	where := path.Clean("/" + callback.Path) // as a browser resolves dot segments, escaped ones too
@@ -326,4 +326,14 @@ func (t Target) AwayFrom(issuer string) error {
 		}
 	}
 	return nil
+}
+
+// onThisMachine tells whether an address has one of the names under which an http loopback issuer is reached.
+func onThisMachine(u *url.URL) bool {
+	for _, h := range loopbackHosts() {
+		if strings.EqualFold(u.Hostname(), strings.Trim(h, "[]")) {
+			return true
+		}
+	}
+	return false
 }

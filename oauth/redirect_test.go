@@ -314,7 +314,7 @@ func TestOurCookiesReachNoCallback(t *testing.T) {
 		{"http://127.0.0.1:8080/base", "http://127.0.0.1:3000/base/ui/cb", true},
 		{"http://localhost:8080", "http://localhost:3000/ui/cb", true},
 		{"http://127.0.0.1:8080/base", "http://127.0.0.1:3000/ui/cb", false},
-		{"http://127.0.0.1:8080", "http://localhost:3000/ui/cb", true}, // hosts: [localhost]
+		{"http://127.0.0.1:8080", "http://localhost:3000/ui/cb", true},  // hosts: [localhost]
 		{"http://127.0.0.1:8080", "https://127.0.0.1:3000/ui/cb", true}, // what http has set, https is sent, too
 		{"http://127.0.0.1:8080", "https://LOCALHOST/ui/cb", true},
 		{"http://127.0.0.1:8080", "https://[::1]:3000/authorize", true},
