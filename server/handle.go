@@ -219,7 +219,7 @@ func parseParams(raw string) (url.Values, error) {
 
 func readBody(body *bytes.Buffer, w http.ResponseWriter, r *http.Request, limit int64) error {
 	if r.ContentLength > 0 && r.ContentLength <= limit {
-		body.Grow(int(r.ContentLength) + bytes.MinRead) // so that reading to the end never makes it grow
+		body.Grow(min(int(r.ContentLength), usualRoom) + bytes.MinRead) // a longer one gets room as it arrives: announcing costs a stranger nothing
 	}
 	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
 	var tooLarge *http.MaxBytesError
