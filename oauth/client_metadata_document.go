@@ -17,9 +17,9 @@ import (
 // Limits of fetches that strangers cause. Documents that are known and in order are fetched as their freshness demands and
 // count nowhere, so that a stranger cannot keep a client that people use from being refreshed.
 const (
-	fetchesPerAddress = 10   // never-seen URLs per minute and asking address
-	fetchesPerHost    = 6    // never-seen or failing URLs per minute and host
-	fetchesOfAll      = 2000 // never-seen URLs an hour, all addresses and hosts together, as many as registrations
+	fetchesPerAddress = 10    // never-seen URLs per minute and asking address
+	fetchesPerHost    = 6     // never-seen or failing URLs per minute and host
+	fetchesOfAll      = 12000 // never-seen URLs an hour, all addresses and hosts together: what they leave in the audit, not in the table, adds up
 	fetchLimitKeys    = 10000
 	failingURLs       = 10000
 )
