@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/crypto/argon2"
@@ -24,6 +25,7 @@ const (
 	maxPassword  = 1024
 	minPassword  = 8
 	hashQueue    = 32              // logins that may wait for a hashing slot
+	hashShare    = 8               // of one address, so that guesses for many names do not keep everybody else out
 	hashPatience = 5 * time.Second // how long they wait
 )
 
@@ -97,11 +99,14 @@ func parsePHC(text string) (p phc, err error) {
 type passwords struct {
 	slots, queue chan struct{}
 	dummy        string // verified for unknown users, so that they cost the same
+
+	mu      sync.Mutex
+	waiting map[string]int // for a slot or in one, by address
 }
 
 func newPasswords() *passwords {
 	cores := runtime.GOMAXPROCS(0)
-	return &passwords{slots: make(chan struct{}, cores), queue: make(chan struct{}, cores+hashQueue), dummy: nobodysHash()}
+	return &passwords{slots: make(chan struct{}, cores), queue: make(chan struct{}, cores+hashQueue), dummy: nobodysHash(), waiting: map[string]int{}}
 }
 
 // hash makes a new hash inside a slot.
@@ -132,6 +137,11 @@ func (p *passwords) verify(ctx context.Context, stored, password string) (ok boo
 
 func (p *passwords) inSlot(ctx context.Context, work func()) error {
 	busy := SlowDown.Errorf("too many logins at the moment; try again in a few seconds").After(hashPatience)
+	leave, ok := p.enter(limitedAddress(ctx))
+	if !ok {
+		return busy.For("login_address")
+	}
+	defer leave()
 	select {
 	case p.queue <- struct{}{}:
 		defer func() { <-p.queue }()
@@ -150,4 +160,21 @@ func (p *passwords) inSlot(ctx context.Context, work func()) error {
 	}
 	work()
 	return nil
+}
+
+// enter counts a login of an address. It is not ok when the address has its share of the queue.
+func (p *passwords) enter(address string) (leave func(), ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.waiting[address] >= hashShare {
+		return nil, false
+	}
+	p.waiting[address]++
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.waiting[address]--; p.waiting[address] == 0 {
+			delete(p.waiting, address)
+		}
+	}, true
 }
