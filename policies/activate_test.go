@@ -8,6 +8,40 @@ import (
 	"testing"
 )
 
+// TestWhatIsRecordedIsWhatStatusSays, also when an operator puts the same files in force that were in force already.
+func TestWhatIsRecordedIsWhatStatusSays(t *testing.T) {
+	ctx, dir := context.Background(), dirWith(t, map[string]string{"config.yaml": "limit: 1\n"})
+	var last Activation
+	recorded := 0
+	e, err := New(ctx, Config{Dir: dir, Defaults: true, Activate: func(_ context.Context, a Activation) error {
+		last = a
+		recorded++
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	same, err := ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, put := range []func() (Report, error){
+		func() (Report, error) { return Report{}, nil },
+		func() (Report, error) { return e.Activate(ctx, nil, same, "activated from elsewhere") },
+		func() (Report, error) {
+			return e.Activate(ctx, nil, []AuthorFile{{Path: "config.yaml", Data: []byte("limit: 2\n")}}, "activated from another")
+		},
+		func() (Report, error) { return e.Follow(ctx, nil) },
+	} {
+		if _, err := put(); err != nil {
+			t.Fatal(err)
+		}
+		if s := e.Status(); recorded != i+1 || last.Revision != s.Revision || last.Origin != s.Origin || !last.Since.Equal(s.ActivatedAt) || last.Changes.String() != s.Changes.String() {
+			t.Errorf("%d: recorded %+v, status %+v", i, last, s)
+		}
+	}
+}
+
 func TestNothingIsInForceThatWasNotRecorded(t *testing.T) {
 	dir := t.TempDir()
 	var refuse error

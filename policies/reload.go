@@ -70,7 +70,7 @@ func (e *Engine) announce(ctx context.Context, g *generation, s source, next *gi
 	if err != nil {
 		return err
 	}
-	return e.activate(ctx, Activation{Revision: g.revision, Previous: e.source.revision, Origin: next.words(), Bundle: s.bundle, Changes: changes, Files: g.files, Tests: g.tests, Stale: g.stale, Document: document})
+	return e.activate(ctx, Activation{Revision: g.revision, Previous: e.source.revision, Origin: next.words(), Since: g.activated, Bundle: s.bundle, Changes: changes, Files: g.files, Tests: g.tests, Stale: g.stale, Document: document})
 }
 
 func (e *Engine) report(g *generation) Report {

@@ -6,13 +6,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"time"
 )
 
 // Activation is a generation that is about to be put in force, for the one who records it.
 type Activation struct {
 	Revision string
-	Previous string // the revision that was in force before; "" = none
-	Origin   string // "" = the directory or the bundle; else what Activate or Restore was told
+	Previous string    // the revision that was in force before; "" = none
+	Origin   string    // "" = the directory or the bundle; else what Activate or Restore was told
+	Since    time.Time // as Status will say; older than now if the same files only come from somewhere else
 	Bundle   BundleRevision
 	Changes  Changes     // against what was in force before
 	Files    int         // of the author's directory

@@ -189,7 +189,7 @@ func (p *parts) activated(ctx context.Context, a policies.Activation) error {
 		event.Detail["stale_tools"] = shortList(staleWords(a.Stale), 1000)
 	}
 	changes := append([]oauth.Change{event, oauth.SavePolicyGeneration{Keep: int(p.config.Policy.Generations), Generation: oauth.PolicyGeneration{
-		Revision: a.Revision, ActivatedAt: event.Time, Origin: a.Origin, Bundle: a.Bundle.Name, Document: a.Document}}}, p.takenBundle(a, event.Time)...)
+		Revision: a.Revision, ActivatedAt: a.Since, Origin: a.Origin, Bundle: a.Bundle.Name, Document: a.Document}}}, p.takenBundle(a, event.Time)...)
 	return p.store.Commit(ctx, changes...)
 }
 

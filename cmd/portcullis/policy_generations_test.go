@@ -67,6 +67,7 @@ func TestPoliciesAreActivatedRolledBackAndFollowedAgain(t *testing.T) {
 	if back := statusOf(t, file, "rollback"); back.Revision != begun.Revision || back.Origin != "rolled back to "+begun.Revision {
 		t.Errorf("rolled back: %+v", back)
 	}
+	sameInHistory(t, file)
 	if named := statusOf(t, file, "rollback", byHand.Revision); named.Revision != byHand.Revision {
 		t.Errorf("rolled back to a name: %+v", named)
 	}
@@ -84,6 +85,20 @@ func TestPoliciesAreActivatedRolledBackAndFollowedAgain(t *testing.T) {
 	}
 	s.stop()
 	serve(t, file, "--follow-folder")
+}
+
+// sameInHistory wants policy history to say of what is in force what policy status says.
+func sameInHistory(t *testing.T, file string) {
+	t.Helper()
+	code, out, errs := command(t, "", "policy", "history", "-o", "json", "--config", file)
+	var rows []generationRow
+	if err := json.Unmarshal([]byte(out), &rows); code != 0 || err != nil || len(rows) < 2 || rows[0].Changes == nil {
+		t.Fatalf("exit code %d, %v: %s%s", code, err, out, errs)
+	}
+	s, first := statusOf(t, file, "status"), rows[0]
+	if first.Revision != s.Revision || first.Origin != s.Origin || !first.ActivatedAt.Equal(s.ActivatedAt) || first.Changes.String() != s.Changes.String() {
+		t.Errorf("history says %s %s %s %q\nstatus says  %s %s %s %q", first.Revision, first.Origin, first.ActivatedAt, first.Changes, s.Revision, s.Origin, s.ActivatedAt, s.Changes)
+	}
 }
 
 func TestPoliciesThatDoNotLoadAreNotActivated(t *testing.T) {
