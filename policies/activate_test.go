@@ -1,10 +1,13 @@
 package policies
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -39,6 +42,19 @@ func TestWhatIsRecordedIsWhatStatusSays(t *testing.T) {
 		if s := e.Status(); recorded != i+1 || last.Revision != s.Revision || last.Origin != s.Origin || !last.Since.Equal(s.ActivatedAt) || last.Changes.String() != s.Changes.String() {
 			t.Errorf("%d: recorded %+v, status %+v", i, last, s)
 		}
+	}
+}
+
+// TestDamagedLastPoliciesAreTold: the directory is in force all the same, but nobody can tell what has changed, and the operator should know why.
+func TestDamagedLastPoliciesAreTold(t *testing.T) {
+	var out bytes.Buffer
+	config := Config{Dir: t.TempDir(), Defaults: true, Last: Stored{Revision: "0123", Document: []byte("no gzip")}, Log: slog.New(slog.NewTextHandler(&out, nil))}
+	if _, err := New(t.Context(), config); err != nil || !strings.Contains(out.String(), "the stored policies of revision 0123 are damaged") {
+		t.Errorf("%v, the log: %s", err, out.String())
+	}
+	config.Origin = "activated from elsewhere"
+	if _, err := New(t.Context(), config); err == nil {
+		t.Error("what an operator put in force is gone, and the server starts with something else")
 	}
 }
 

@@ -111,8 +111,11 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 func (e *Engine) begin(ctx context.Context, c Config) error {
 	if c.Last.Document != nil {
 		var err error
-		if e.source, err = openStored(c.Last.Revision, c.Last.Document); err != nil && c.Origin != "" {
+		switch e.source, err = openStored(c.Last.Revision, c.Last.Document); {
+		case err != nil && c.Origin != "":
 			return err
+		case err != nil: // the directory is what counts, but what has changed since then cannot be told
+			e.log.Error("the last policies cannot be read back", slog.Any("error", err))
 		}
 	}
 	if c.Origin != "" {
