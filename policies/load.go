@@ -62,6 +62,7 @@ type program struct {
 	warnings  []Problem           // what lets calls through by accident
 	notes     []Problem           // what was checked, and what could not be
 	logOnly   map[ownPackage]bool // the packages in mode log_only
+	trials    []Problem           // the same, for people
 	stale     map[string]bool     // tools that are denied, by server/tool
 	settled   *settled            // nil = nothing is
 	partial   bool                // some of the author's modules are missing, since they cannot be read

@@ -250,10 +250,9 @@ func TestModesAreHeldToWhatThereIs(t *testing.T) {
 	engineWith(t, map[string]string{"a.rego": inMode("enforce", "package policy.tools.a\n\nallow if input.tool.name == \"b\"\n"), "b.rego": "package policy.tools.b\n\nallow if data.policy.tools.a.allow\n"})
 }
 
-// TestCheckNotesWhatIsOnTrial.
-func TestCheckNotesWhatIsOnTrial(t *testing.T) {
+func TestCheckSaysWhatIsOnTrial(t *testing.T) {
 	report, err := Check(dirWith(t, map[string]string{"a.rego": inMode(modeLogOnly, "package policy.tools.a\n\nallow if input.tool.name == \"b\"\n")}), CheckOptions{})
-	if err != nil || len(report.Problems) > 0 || !slices.ContainsFunc(report.Notes, func(p Problem) bool {
+	if err != nil || len(report.Problems) > 0 || !slices.ContainsFunc(report.Trials, func(p Problem) bool {
 		return p.File == "a.rego" && strings.Contains(p.Message, "package policy.tools.a is log_only")
 	}) {
 		t.Errorf("%+v %v", report, err)

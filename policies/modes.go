@@ -100,7 +100,7 @@ func (p *program) findModes() []Problem {
 		modes[own] = mode
 		if mode == modeLogOnly && !p.logOnly[own] {
 			p.logOnly[own] = true
-			p.notes = append(p.notes, problemAt(at, "package %s is log_only: it is evaluated and told, and takes no part in any answer", own))
+			p.trials = append(p.trials, problemAt(at, "package %s is log_only: it is evaluated and told, and takes no part in any answer", own))
 		}
 	}
 	for _, own := range p.logOnlyPackages() {

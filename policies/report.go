@@ -15,6 +15,7 @@ type CheckReport struct {
 	Problems []Problem `json:"problems"` // any keeps the directory from being activated
 	Warnings []Problem `json:"warnings"` // what lets calls through by accident, and names that no server has
 	Notes    []Problem `json:"notes"`    // what the arguments of tools were checked against, and what could not be checked
+	Trials   []Problem `json:"log_only"` // packages that take part in no answer
 	Files    int       `json:"files"`
 
 	Cache []Cacheability `json:"cache,omitempty"` // absent if there are problems
@@ -30,7 +31,7 @@ func Check(dir string, o CheckOptions) (CheckReport, error) {
 	if err != nil {
 		return CheckReport{}, err
 	}
-	report := CheckReport{Problems: append(problems, more...), Warnings: p.warnings, Notes: p.notes, Files: len(s.author)}
+	report := CheckReport{Problems: append(problems, more...), Warnings: p.warnings, Notes: p.notes, Trials: p.trials, Files: len(s.author)}
 	_, more = p.compile(true)
 	report.Problems = withCompiled(report.Problems, more)
 	if len(report.Problems) == 0 {
@@ -38,7 +39,7 @@ func Check(dir string, o CheckOptions) (CheckReport, error) {
 			report.Cache = p.cacheabilityOf(compiler)
 		}
 	}
-	for _, list := range []*[]Problem{&report.Problems, &report.Warnings, &report.Notes} {
+	for _, list := range []*[]Problem{&report.Problems, &report.Warnings, &report.Notes, &report.Trials} {
 		*list = append([]Problem{}, sortProblems(withCarets(*list, s.author))...) // never null in JSON
 	}
 	return report, nil

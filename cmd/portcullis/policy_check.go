@@ -58,6 +58,9 @@ func (a *app) printCheck(report policies.CheckReport, verbose, catalogue bool) e
 	for _, p := range report.Warnings {
 		printWrapped(a.stdout, "warning: "+p.String())
 	}
+	for _, p := range report.Trials { // an author who has forgotten it waits for denials that never come
+		printWrapped(a.stdout, "on trial: "+p.Short())
+	}
 	if verbose {
 		for _, p := range report.Notes {
 			printWrapped(a.stdout, "note: "+p.String())

@@ -66,6 +66,8 @@ func TestPolicyCheck(t *testing.T) {
 		{"two catalogues", mayBeAbsentRule, []string{"DIR", "--config", "CONFIG", "--catalogue", "x"}, 2, nil, "give --catalogue or --config, not both"},
 		{"a catalogue that is none", mayBeAbsentRule, []string{"DIR", "--catalogue", "CONFIG"}, 1, nil, "portcullis.yaml: no JSON"},
 		{"a bad configuration", mayBeAbsentRule, []string{"DIR", "--config", "DIR/none.yaml"}, 78, nil, "cannot be read"},
+		{"a package on trial", "# METADATA\n# custom:\n#   mode: log_only\npackage policy.tools.limit\n\ndeny contains \"no\" if input.tool.name == \"transfer\"\n", []string{"DIR"}, 0,
+			[]string{"on trial: limit.rego:1:1: package policy.tools.limit is log_only: it is evaluated", "1 file, 0 problems, 0 warnings"}, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dir, config := policyFolder(t, tc.rego)
