@@ -79,7 +79,7 @@ func (a *app) printCheck(report policies.CheckReport, verbose, catalogue bool) e
 }
 
 // count is a number with its noun: "1 file", "2 files".
-func count(n int, noun string) string {
+func count[N int | int64](n N, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}

@@ -145,15 +145,23 @@ func (s *sheet) changes(x *policies.Explanation) {
 	}
 }
 
+// maxColumn bounds how wide a column is made for its longest word.
+const maxColumn = 40
+
+// columnOf is how wide the column of a word of each is.
+func columnOf[T any](all []T, word func(T) string) (width int) {
+	for _, x := range all {
+		width = max(width, min(len(word(x)), maxColumn))
+	}
+	return width
+}
+
 func (s *sheet) rules(x *policies.Explanation) {
 	if len(x.Rules) == 0 {
 		return
 	}
 	s.title("Rules that fired:")
-	width := 0
-	for _, r := range x.Rules {
-		width = max(width, min(len(r.Label), 40))
-	}
+	width := columnOf(x.Rules, func(r policies.Rule) string { return r.Label })
 	for _, r := range x.Rules {
 		s.item(2, fmt.Sprintf("%-17s  %-*s  ", r.Export, width, r.Label), fmt.Sprintf("%s:%d", r.File, r.Line))
 	}
@@ -185,10 +193,7 @@ func (s *sheet) saw(x *policies.Explanation) {
 		return
 	}
 	s.title("What the policies saw:")
-	width := 0
-	for _, v := range x.Saw {
-		width = max(width, min(len(v.Path), 40))
-	}
+	width := columnOf(x.Saw, func(v policies.Seen) string { return v.Path })
 	for _, v := range x.Saw {
 		value := v.Value
 		if v.Hidden != "" {
@@ -203,10 +208,7 @@ func (s *sheet) trace(x *policies.Explanation) {
 		return
 	}
 	s.title("What the rules did:")
-	width := 0
-	for _, l := range x.Trace {
-		width = max(width, len(l.File)+5)
-	}
+	width := columnOf(x.Trace, func(l policies.TraceLine) string { return fmt.Sprintf("%s:%d", l.File, l.Line) })
 	for _, l := range x.Trace {
 		var values []string
 		for _, name := range slices.Sorted(maps.Keys(l.Values)) {
@@ -216,6 +218,6 @@ func (s *sheet) trace(x *policies.Explanation) {
 		if len(values) > 0 {
 			text += "   where " + strings.Join(values, ", ")
 		}
-		s.item(2, fmt.Sprintf("%-4s  %-*s  ", l.Event, min(width, 40), fmt.Sprintf("%s:%d", l.File, l.Line)), text)
+		s.item(2, fmt.Sprintf("%-4s  %-*s  ", l.Event, width, fmt.Sprintf("%s:%d", l.File, l.Line)), text)
 	}
 }

@@ -121,7 +121,7 @@ func (a *app) replay(ctx context.Context, reader *storage.Reader, dir string, si
 // replayed is a report for people.
 func replayed(r *policies.ReplayReport, since, until time.Time) string {
 	var s sheet
-	s.item(0, "", fmt.Sprintf("%s from %s to %s UTC, asked again of policies %s", plural(r.Decisions, "decision"), since.UTC().Format(time.DateTime), until.UTC().Format(time.DateTime), r.Candidate))
+	s.item(0, "", fmt.Sprintf("%s from %s to %s UTC, asked again of policies %s", count(r.Decisions, "decision"), since.UTC().Format(time.DateTime), until.UTC().Format(time.DateTime), r.Candidate))
 	if r.Decisions == 0 {
 		s.item(0, "", "Nothing is recorded of that time. policy.record says what is recorded, policy.record_keep and policy.record_max how long.")
 		return s.String()
@@ -131,7 +131,7 @@ func replayed(r *policies.ReplayReport, since, until time.Time) string {
 	s.item(2, fmt.Sprintf("%8d  ", r.Allowed.Count), "denied → allowed")
 	s.item(2, fmt.Sprintf("%8d  ", r.Unknown), "cannot be said")
 	if r.Elsewhere > 0 {
-		s.item(0, "", fmt.Sprintf("%s saw another catalogue than today's, and were asked again with that one.", plural(r.Elsewhere, "decision")))
+		s.item(0, "", fmt.Sprintf("%s saw another catalogue than today's, and were asked again with that one.", count(r.Elsewhere, "decision")))
 	}
 	s.flips("allowed → denied, by the rule of the candidate that denies", r.Denied)
 	s.flips("denied → allowed, by the rule of then that denied", r.Allowed)
@@ -160,24 +160,7 @@ func (s *sheet) flips(title string, f policies.ReplayFlips) {
 			return
 		}
 		s.item(0, fmt.Sprintf("%8d  ", g.Count), g.Rule)
-		s.item(10, "", strings.Join(nonEmpty(g.Server, g.What, g.Scopes.String()), " ")+" by "+g.Client)
+		s.item(10, "", strings.Join(strings.Fields(g.Server+" "+g.What+" "+g.Scopes.String()), " ")+" by "+g.Client)
 		s.item(10, "e.g. ", strings.Join(g.Examples, " "))
 	}
-}
-
-func nonEmpty(words ...string) []string {
-	var list []string
-	for _, w := range words {
-		if w != "" {
-			list = append(list, w)
-		}
-	}
-	return list
-}
-
-func plural(n int64, word string) string {
-	if n == 1 {
-		return "1 " + word
-	}
-	return fmt.Sprintf("%d %ss", n, word)
 }
