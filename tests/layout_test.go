@@ -46,7 +46,7 @@ func rooms() map[string]room {
 		},
 		"cmd/portcullis": {
 			ours: []string{"oauth", "oauth/jose", "oauth/fetch", "server", "policies", "storage"},
-			others: []string{"github.com/spf13/cobra", "github.com/goccy/go-yaml/...", "github.com/fsnotify/fsnotify", "github.com/schollz/progressbar/v3",
+			others: []string{"github.com/spf13/cobra", "github.com/goccy/go-yaml/...", "go.yaml.in/yaml/v3", "github.com/fsnotify/fsnotify", "github.com/schollz/progressbar/v3",
 				"golang.org/x/term", "golang.org/x/oauth2/...", "github.com/modelcontextprotocol/go-sdk/...", "github.com/go-json-experiment/json/...", "golang.org/x/sync/..."},
 		},
 	}

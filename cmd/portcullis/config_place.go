@@ -1,12 +1,10 @@
 package main
 
 import (
-	"errors"
 	"strconv"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/token"
+	"go.yaml.in/yaml/v3"
 )
 
 // place is where a value came from: a line and column of the file, or the name of a variable or flag.
@@ -60,17 +58,5 @@ func index(path string, length int) (i int, rest string, ok bool) {
 	return i, rest, err == nil && i >= 0 && i < length
 }
 
-func tokenPlace(t *token.Token) place {
-	if t == nil || t.Position == nil {
-		return place{line: 1, col: 1}
-	}
-	return place{line: t.Position.Line, col: t.Position.Column}
-}
-
-func syntaxPlace(err error) place {
-	var syntax yaml.Error
-	if errors.As(err, &syntax) && syntax.GetToken() != nil {
-		return tokenPlace(syntax.GetToken())
-	}
-	return place{line: 1, col: 1}
-}
+// placeOf is where a node of YAML begins.
+func placeOf(n *yaml.Node) place { return place{line: max(n.Line, 1), col: max(n.Column, 1)} }
