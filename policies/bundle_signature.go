@@ -76,16 +76,19 @@ func publicKind(block *pem.Block) (string, error) {
 	default:
 		err = fmt.Errorf("holds a %s; want a PUBLIC KEY or a CERTIFICATE", block.Type)
 	}
+	if err != nil {
+		return "", err
+	}
 	switch k := key.(type) {
 	case *ecdsa.PublicKey:
-		return k.Curve.Params().Name, err
+		return k.Curve.Params().Name, nil
 	case *rsa.PublicKey:
 		if k.N.BitLen() < minRSA {
 			return "", fmt.Errorf("holds an RSA key of %d bits; it must have %d", k.N.BitLen(), minRSA)
 		}
-		return "RSA", err
+		return "RSA", nil
 	}
-	return "", err
+	return "", nil
 }
 
 // Thumbprint tells keys apart; "" for the zero value.

@@ -271,18 +271,20 @@ func TestKeysOfBundles(t *testing.T) {
 	}
 	weak := string(pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: x509.MarshalPKCS1PublicKey(&small.PublicKey)}))
 	for name, tc := range map[string]struct{ text, algorithm, want string }{
-		"a curve":             {es.public, "", ""},
-		"RSA":                 {rs.public, "", ""},
-		"RSA with PSS":        {rs.public, "PS512", ""},
-		"a shared secret":     {es.public, "HS256", "not for the algorithm"},
-		"none":                {es.public, "none", "not for the algorithm"},
-		"of another curve":    {es.public, "ES384", "not for the algorithm"},
-		"of another kind":     {rs.public, "ES256", "not for the algorithm"},
-		"private":             {es.private, "", "private key"},
-		"short":               {weak, "", "1024 bits"},
-		"no key":              {"hello", "", "one public key in PEM"},
-		"two keys":            {es.public + rs.public, "", "one public key in PEM"},
-		"another kind of PEM": {string(pem.EncodeToMemory(&pem.Block{Type: "X", Bytes: []byte("x")})), "", "want a PUBLIC KEY"},
+		"a curve":              {es.public, "", ""},
+		"RSA":                  {rs.public, "", ""},
+		"RSA with PSS":         {rs.public, "PS512", ""},
+		"a shared secret":      {es.public, "HS256", "not for the algorithm"},
+		"none":                 {es.public, "none", "not for the algorithm"},
+		"of another curve":     {es.public, "ES384", "not for the algorithm"},
+		"of another kind":      {rs.public, "ES256", "not for the algorithm"},
+		"private":              {es.private, "", "private key"},
+		"short":                {weak, "", "1024 bits"},
+		"no key":               {"hello", "", "one public key in PEM"},
+		"two keys":             {es.public + rs.public, "", "one public key in PEM"},
+		"damaged":              {string(pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: []byte("x")})), "", "asn1"},
+		"damaged, of any kind": {string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: []byte("x")})), "", "asn1"},
+		"another kind of PEM":  {string(pem.EncodeToMemory(&pem.Block{Type: "X", Bytes: []byte("x")})), "", "want a PUBLIC KEY"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			key, err := NewBundleKey(tc.text, "", tc.algorithm)
