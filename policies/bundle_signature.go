@@ -2,6 +2,7 @@ package policies
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -89,6 +90,61 @@ func publicKind(block *pem.Block) (string, error) {
 		return "RSA", nil
 	}
 	return "", nil
+}
+
+// BundleSigner signs bundles. The zero value signs nothing.
+type BundleSigner struct {
+	text   string // private key, PEM
+	public BundleKey
+}
+
+// NewBundleSigner reads a private key in PEM. The id is the kid that its signatures name; the algorithm may be empty.
+func NewBundleSigner(text, id, algorithm string) (BundleSigner, error) {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		return BundleSigner{}, errors.New("must hold a private key in PEM")
+	}
+	key, err := privateKey(block)
+	if err != nil {
+		return BundleSigner{}, err
+	}
+	der, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		return BundleSigner{}, err
+	}
+	public, err := NewBundleKey(string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})), id, algorithm)
+	return BundleSigner{text: string(pem.EncodeToMemory(block)), public: public}, err
+}
+
+func privateKey(block *pem.Block) (crypto.Signer, error) {
+	var key any
+	var err error
+	switch block.Type {
+	case "PRIVATE KEY":
+		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+	case "EC PRIVATE KEY":
+		key, err = x509.ParseECPrivateKey(block.Bytes)
+	case "RSA PRIVATE KEY":
+		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+	default:
+		err = fmt.Errorf("holds a %s; want a PRIVATE KEY without a password", block.Type)
+	}
+	if err != nil {
+		return nil, err
+	}
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		return nil, errors.New("holds a key that signs nothing")
+	}
+	return signer, nil
+}
+
+// sign signs every file of a bundle.
+func (s BundleSigner) sign(b *opabundle.Bundle) error {
+	if s == (BundleSigner{}) {
+		return nil
+	}
+	return b.GenerateSignature(opabundle.NewSigningConfig(s.text, s.public.algorithm, ""), s.public.id, false)
 }
 
 // Thumbprint tells keys apart; "" for the zero value.

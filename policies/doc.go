@@ -33,7 +33,8 @@
 //     those after the answer is known, and tells what would be another one.
 //   - shadow.go asks a whole candidate directory, after answers were given and never before; shadow_rows.go gathers what it would have
 //     answered otherwise for the audit.
-//   - bundle.go reads an OPA bundle in the place of a directory; bundle_archive.go unpacks it, bundle_signature.go verifies who signed it.
+//   - bundle.go reads an OPA bundle in the place of a directory; bundle_archive.go unpacks it, bundle_signature.go verifies who signed it,
+//     and bundle_build.go makes one of a directory.
 //   - usage.go is the built-in mcp.usage: how often a tool was called; export_usage.go its stand-in for stock OPA.
 //   - decide.go implements oauth.ScopePolicy, oauth.ClientPolicy and oauth.AccessPolicy with these.
 //
