@@ -13,7 +13,7 @@ import (
 )
 
 func (a *app) policyCommand() *cobra.Command {
-	verbs := []*cobra.Command{a.policyInitCommand(), a.policyCheckCommand(), a.policyTestCommand(), a.policyFormatCommand(), a.policyEvalCommand(),
+	verbs := []*cobra.Command{a.policyInitCommand(), a.policyCheckCommand(), a.policyTestCommand(), a.policyFormatCommand(), a.policyBuildCommand(), a.policyEvalCommand(),
 		a.policyExportCommand(), a.policyExplainCommand(), a.policyReplayCommand()}
 	return noun("policy", "Policies in Rego", append(verbs, a.generationCommands()...)...)
 }
