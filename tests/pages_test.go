@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -238,6 +239,9 @@ func TestGuessingIsSlowedDown(t *testing.T) {
 	}
 	if slowed == 0 {
 		t.Error("twelve guesses in a row were all tried")
+	}
+	if metrics := s.program(t).get(s.admin + "/metrics").want(200).body; !strings.Contains(metrics, fmt.Sprintf(`portcullis_limited_total{reason="login_delay"} %d`, slowed)) {
+		t.Errorf("the %d guesses that were slowed down are not counted", slowed)
 	}
 	deadline := time.Now().Add(15 * time.Second)
 	for try("dave", password).status != 303 {
