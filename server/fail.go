@@ -59,9 +59,6 @@ var (
 func (f *face) fail(c *gin.Context, err error, who challenge) {
 	e := oauth.AsError(err)
 	c.Set(keyFailure, e)
-	if e.Code == oauth.SlowDown {
-		f.metrics.limited(e.ReasonOrCode())
-	}
 	c.Abort()
 	if c.Writer.Written() {
 		return // too late to say anything else; the log has it

@@ -71,6 +71,9 @@ func (f *face) logAccess(c *gin.Context) {
 		e := kept.(*oauth.Error)
 		reason = e.ReasonOrCode()
 		attrs = append(attrs, slog.String("reason", reason), slog.String("error", e.Error()))
+		if e.Code == oauth.SlowDown {
+			f.metrics.limited(reason)
+		}
 	}
 	switch {
 	case status == http.StatusServiceUnavailable && strings.HasPrefix(reason, "cimd_"):
