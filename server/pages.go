@@ -9,7 +9,6 @@ import (
 	"html/template"
 	"io/fs"
 	"math"
-	"mime"
 	"net/http"
 	"net/url"
 	"path"
@@ -78,6 +77,11 @@ func loadPages(ui, brand string) (*pages, error) {
 	return p, nil
 }
 
+// staticKinds are the media types of what is embedded. Those of the machine would be another matter on each, and half a megabyte.
+func staticKinds() map[string]string {
+	return map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+}
+
 func (p *pages) loadStatic() error {
 	files, err := fs.Glob(embedded, "static/*")
 	if err != nil {
@@ -90,8 +94,12 @@ func (p *pages) loadStatic() error {
 		}
 		sum := sha256.Sum256(data)
 		name, ext := path.Base(file), path.Ext(file)
+		kind, known := staticKinds()[ext]
+		if !known {
+			return fmt.Errorf("%s: no media type is known for it", file)
+		}
 		hashed := strings.TrimSuffix(name, ext) + "." + hex.EncodeToString(sum[:6]) + ext
-		p.static[hashed] = staticFile{kind: orDefault(mime.TypeByExtension(ext), "application/octet-stream"), data: data}
+		p.static[hashed] = staticFile{kind: kind, data: data}
 		p.hashed[name] = hashed
 	}
 	return nil
