@@ -52,6 +52,9 @@ func dsn(path, mode string, busy time.Duration) string {
 		"temp_store(MEMORY)",
 		"journal_size_limit(67108864)",
 	}}
+	if mode == "ro" {
+		q.Add("_pragma", "cache_size(-512)") // KiB: there are several readers, and what is asked often is remembered already
+	}
 	return (&url.URL{Scheme: "file", Path: slashed, RawQuery: q.Encode()}).String()
 }
 
