@@ -406,6 +406,28 @@ func TestARestartWithAChangedTool(t *testing.T) {
 	}
 }
 
+// TestABundleBesideAStaleTool: the same rules under another revision of the bundle are another activation, and the tool stays denied.
+func TestABundleBesideAStaleTool(t *testing.T) {
+	var seen []Activation
+	b := &Bundle{Files: []AuthorFile{{Path: "limit.rego", Data: []byte(limitRego)}}, Revision: BundleRevision{Name: "1", Number: 1}}
+	config := Config{Defaults: true, Catalogue: bank(t, before()), Activate: activations(&seen), Bundle: func(context.Context) (*Bundle, error) { return b, nil }}
+	engineFrom(t, config)
+	config.Last = Stored{Revision: seen[0].Revision, Document: seen[0].Document}
+	config.Catalogue = bank(t, but(before(), "transfer", sumSchema))
+	e := engineFrom(t, config)
+	b = &Bundle{Files: b.Files, Revision: BundleRevision{Name: "2", Number: 2}}
+	r := reloaded(t, e, config.Catalogue)
+	if last := seen[len(seen)-1]; !r.Changed || len(seen) != 3 || last.Bundle.Name != "2" || len(last.Stale) != 1 || last.Revision != seen[1].Revision || e.Status().Bundle.Name != "2" {
+		t.Errorf("%+v, %d activations, the last one %+v", r, len(seen), last)
+	}
+	if got := answers(t, e, config.Catalogue); got != "look:allow pay:allow transfer:catalogue_stale" {
+		t.Error(got)
+	}
+	if s, err := openStored(seen[2].Revision, seen[2].Document); err != nil || len(s.stale) != 1 {
+		t.Errorf("%+v %v", s.stale, err)
+	}
+}
+
 // TestARollbackToRulesThatNoLongerFitATool: the tool has changed since, so it is denied, and the rest is as it was.
 func TestARollbackToRulesThatNoLongerFitATool(t *testing.T) {
 	var seen []Activation
