@@ -106,18 +106,23 @@ func Explain(ctx context.Context, q ExplainRequest) (*Explanation, error) {
 	}
 	x.r = r
 	x.open(ctx)
+	x.recorded()
+	return x.Explanation, nil
+}
+
+// recorded explains from the record, with the policies of then if they can be had.
+func (x *explaining) recorded() {
 	x.read()
 	x.enact()
 	switch {
-	case r.Kind == kindScopes:
+	case x.r.Kind == kindScopes:
 		x.explainGrant()
 	case !x.Allowed:
 		x.explainCall()
 	}
-	if q.Trace && x.steps != nil {
+	if x.request.Trace && x.steps != nil {
 		x.Trace = x.steps.lines()
 	}
-	return x.Explanation, nil
 }
 
 func (x *explaining) cannotSay(format string, args ...any) {

@@ -97,6 +97,18 @@ func (x *explaining) explainCall() {
 		x.explainProbe()
 	}
 	x.logins(o)
+	if len(x.Changes) == 0 {
+		x.refusedAfterwards()
+	}
+}
+
+// refusedAfterwards is about what the policies had nothing against.
+func (x *explaining) refusedAfterwards() {
+	if x.Reason == "usage_overtaken" {
+		x.change(ChangeRequest, "call again: the policies count calls of this tool, and others were counted while this one was decided")
+		return
+	}
+	x.cannotSay("The policies allowed this. It was refused afterwards, with the reason %q.", x.Reason)
 }
 
 // explainProbe adds why a missing scope cannot be had.
@@ -160,7 +172,7 @@ func (x *explaining) explainGrant() {
 		x.change(ChangeClient, "the registration of the client must cover %s: its scope or its ceiling leaves nothing of it", x.Granted).Scopes = x.Granted
 		x.Granted = nil
 	default:
-		x.cannotSay("The policies allowed this. It was refused afterwards, with the reason %q.", x.Reason)
+		x.refusedAfterwards()
 	}
 }
 
@@ -301,10 +313,6 @@ func (x *explaining) policyErrors() bool {
 }
 
 func (x *explaining) policyError(detail string) {
-	if strings.Contains(detail, "deadline") || strings.HasPrefix(detail, "refused:") {
-		x.change(ChangeDeadline, "%s: make the policies cheaper, or policy.deadline longer", detail)
-		return
-	}
 	if x.r.Withheld == withheldRequest {
 		x.change(ChangeRequest, "the request must be one that policies can be asked about: %s", detail)
 		return
@@ -324,6 +332,10 @@ func (x *explaining) policyError(detail string) {
 		if x.past != nil {
 			c.Rule.Source = x.past.program.sourceOf(m[2], line)
 		}
+		return
+	}
+	if strings.Contains(detail, "deadline") || strings.HasPrefix(detail, "refused:") { // after all that can hold a name of the author's
+		x.change(ChangeDeadline, "%s: make the policies cheaper, or policy.deadline longer", detail)
 		return
 	}
 	x.change(ChangePolicy, "mend the policies: %s", detail)

@@ -144,3 +144,35 @@ func TestACallerCannotForgeAMask(t *testing.T) {
 		t.Errorf("%+v", x.Saw)
 	}
 }
+
+// TestWhatWasRefusedAfterwards: the policies had nothing against it, and still somebody wants to know why.
+func TestWhatWasRefusedAfterwards(t *testing.T) {
+	h := newHistory(t, RecordValues, nil)
+	h.decide(t, call("get_weather", nil, "tools:weather.read"))
+	for reason, want := range map[string]string{
+		"usage_overtaken": "call again: the policies count calls of this tool",
+		"another":         "It was refused afterwards, with the reason \"another\".",
+	} {
+		x, err := Explain(t.Context(), ExplainRequest{ID: "dec_0", Record: &h.records[0], Event: &oauth.Event{Type: oauth.EventDecision, Outcome: oauth.OutcomeDenied, Reason: reason}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := strings.Join(x.Unknown, "\n")
+		for _, c := range x.Changes {
+			said += "\n" + c.Text
+		}
+		if x.Allowed || !strings.Contains(said, want) {
+			t.Errorf("%s: %q", reason, said)
+		}
+	}
+}
+
+// TestARuleThatIsNamedForTheDeadline: a value of a wrong shape is no missed deadline, whatever the package is called.
+func TestARuleThatIsNamedForTheDeadline(t *testing.T) {
+	h := newHistory(t, RecordValues, map[string]string{"tools/deadline.rego": "package policy.tools.deadline\n\nttl_seconds := input.context.unix_time * -1\n"})
+	h.decide(t, call("get_weather", nil, "tools:weather.read"))
+	x, err := Explain(t.Context(), ExplainRequest{ID: "dec_0", Record: &h.records[0], Event: &oauth.Event{Type: oauth.EventDecision, Outcome: oauth.OutcomeDenied, Reason: codePolicyError}})
+	if err != nil || len(x.Changes) != 1 || x.Changes[0].Kind != ChangePolicy || !strings.Contains(x.Changes[0].Text, "mend ttl_seconds of policy.tools.deadline: its value has a wrong shape (tools/deadline.rego:3)") {
+		t.Errorf("%+v %v", x, err)
+	}
+}

@@ -40,6 +40,9 @@ func readRecord(document []byte) (*recorded, error) {
 	if r.Version != recordVersion {
 		return nil, fmt.Errorf("policies: the record has the form %d, and this program reads %d", r.Version, recordVersion)
 	}
+	if !slices.Contains(kinds(), r.Kind) {
+		return nil, fmt.Errorf("policies: the record is of a question %q, which this program does not know", r.Kind)
+	}
 	if err := r.readOperands(); err != nil {
 		return nil, fmt.Errorf("policies: the answers of built-ins in the record of %s are damaged: %w", r.ID, err)
 	}

@@ -196,10 +196,7 @@ func (v *verdict) describe(r *recorded) {
 
 // candidate is the candidate with the catalogue that the decision saw: a flip must come from the policies.
 func (p *Replay) candidate(ctx context.Context, r *recorded) (a *reenactment, unknown string, err error) {
-	reads, known := p.today.reads[r.Kind]
-	if !known {
-		return nil, fmt.Sprintf("there is no question named %q", r.Kind), nil
-	}
+	reads := p.today.reads[r.Kind]
 	for _, name := range reads.calls {
 		if !slices.Contains(repeatable(), name) {
 			return nil, "the candidate calls " + name + ", whose answer of then is not recorded", nil
