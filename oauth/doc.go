@@ -47,6 +47,7 @@
 //	registration.go                      DCR                                         RFC 7591
 //	client_digest.go                     what a pending consent is bound to: a change ends it
 //	catalogue.go argument_check.go       resources and tools; arguments against inputSchema
+//	argument_work.go                     what a check of arguments may cost
 //	usual_schema.go                      which input schemas surely compile, so that a start need not compile them
 //	decision.go challenge.go             the decision point and its challenges       AuthZEN 1.0, RFC 6750 §3, RFC 9470
 //	metadata.go                          paths and documents                         RFC 8414, RFC 9728
