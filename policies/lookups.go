@@ -141,6 +141,10 @@ func (g *ruleGraph) lookUp(l lookup, v vocabulary, named, told map[string]bool) 
 	more := map[*[]Problem]int{}
 	for _, p := range parts {
 		text, ok := p.text()
+		v := v
+		if p.term == nil || l.at != nil && p.term.Location != nil && p.term.Location.File != l.at.File {
+			v = v.shared()
+		}
 		if !ok || text == "" || v.has(text, p.server) || p.isKey && named[p.key()] {
 			continue
 		}

@@ -107,6 +107,28 @@ func TestKeysThatMayBeToolsOfTomorrow(t *testing.T) {
 	}
 }
 
+// TestATableOfTwoQuestions: what one question never has may come in the other, and a key that nobody has is a warning in shared data.
+func TestATableOfTwoQuestions(t *testing.T) {
+	for _, tc := range []struct{ name, table, wrong, warned string }{
+		{"the words of both", "{token: 1, register: 2, document: 3}", "", ""},
+		{"a slip", "{tokne: 1, register: 2}", "config.yaml:1:10: input.stage is never \"tokne\" (did you mean \"token\"?)", ""},
+		{"a word of nobody", "{token: 1, otherwise: 2}", "", "input.stage is never \"otherwise\""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			report := checked(t, map[string]string{
+				"s.rego":      "package policy.scopes.s\n\ndeny contains \"no\" if data.config.stages[input.stage] == 9\n",
+				"c.rego":      "package policy.clients.c\n\ndeny contains \"no\" if data.config.stages[input.stage] == 9\n",
+				"config.yaml": "stages: " + tc.table + "\n",
+			})
+			for got, want := range map[string]string{problemTexts(report.Problems): tc.wrong, problemTexts(report.Warnings): tc.warned} {
+				if want == "" && got != "" || !strings.Contains(got, want) {
+					t.Errorf("got:\n%s\nwant:\n%s", got, want)
+				}
+			}
+		})
+	}
+}
+
 // TestDataHasItsPlace in all forms of files.
 func TestDataHasItsPlace(t *testing.T) {
 	rule := payments + "deny contains \"no\" if data.config.limits[input.tool.name] == 5\n"

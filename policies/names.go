@@ -17,11 +17,21 @@ type vocabulary struct {
 	say    string                        // of an unknown text, with one %q
 	beside string                        // said where nothing known looks like it
 	closed bool                          // nothing else ever comes
-	tools  bool                          // they are names of tools
+
+	elsewhere []string // what comes there in any question; nil = the same
+	tools     bool     // they are names of tools
 }
 
 func (v vocabulary) has(text, server string) bool {
 	return v.known(server).set[text] || v.more != nil && v.more(text)
+}
+
+// shared is the vocabulary of what lies where rules of other questions may look, too.
+func (v vocabulary) shared() vocabulary {
+	if v.elsewhere != nil {
+		v.known, v.closed = always(v.elsewhere), false
+	}
+	return v
 }
 
 // wordList are names that there are.
@@ -48,11 +58,9 @@ func always(names []string) func(string) *wordList {
 // vocabularyOf is that of the place that is compared or looked up; nil = anything can come.
 func (g *ruleGraph) vocabularyOf(b *ruleBody, path inputPath, schema map[string]any) *vocabulary {
 	if values, _ := fieldAt(schema, path).schema["enum"].([]any); len(values) > 0 {
-		known := make([]string, len(values))
-		for i, v := range values {
-			known[i] = fmt.Sprint(v)
-		}
-		return &vocabulary{known: always(known), say: path.String() + " is never %q", closed: true}
+		whole, _ := g.program.inputs[anyInput].(map[string]any)
+		all, _ := fieldAt(whole, path).schema["enum"].([]any)
+		return &vocabulary{known: always(enumTexts(values)), say: path.String() + " is never %q", closed: true, elsewhere: enumTexts(all)}
 	}
 	place := path.String()
 	if place == "input.mcp.method" || place == "input.action.name" && b.own.kind == kindTools {
@@ -72,6 +80,15 @@ func (g *ruleGraph) vocabularyOf(b *ruleBody, path inputPath, schema map[string]
 		return g.program.scopeNames()
 	}
 	return nil
+}
+
+// enumTexts are the values of an enum.
+func enumTexts(values []any) []string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = fmt.Sprint(v)
+	}
+	return out
 }
 
 // toolNames are those of one server, by its key, or of all if there is no such server.
