@@ -55,5 +55,6 @@
 //	usage.go                             how often a tool was called: counts, and turns of those that ask for them
 //	record.go                            what a policy decision saw, kept beside the audit
 //	configured.go                        objects of the configuration file
+//	token_json.go                        what the token endpoints answer, written without reflection
 //	errors.go json.go secret.go limiter.go lru.go display.go address.go    small tools
 package oauth

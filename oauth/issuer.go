@@ -2,7 +2,6 @@ package oauth
 
 import (
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"slices"
 	"time"
@@ -59,8 +58,14 @@ type IssuerConfig struct {
 	ReuseGrace      time.Duration // public clients' retry window (DESIGN §9)
 }
 
+// usualClaims is how many bytes the claims of most tokens need at most.
+const usualClaims = 768
+
 // Issuer mints and verifies tokens.
-type Issuer struct{ cfg IssuerConfig }
+type Issuer struct {
+	cfg          IssuerConfig
+	successorKey []byte // derived from the server key
+}
 
 // NewIssuer checks the configuration.
 func NewIssuer(cfg IssuerConfig) (*Issuer, error) {
@@ -70,7 +75,7 @@ func NewIssuer(cfg IssuerConfig) (*Issuer, error) {
 	if cfg.RefreshIdle <= 0 || cfg.RefreshAbsolute < cfg.RefreshIdle || cfg.ReuseGrace < 0 {
 		return nil, errors.New("issuer: want 0 < refresh_idle <= refresh_absolute and reuse_grace >= 0")
 	}
-	return &Issuer{cfg: cfg}, nil
+	return &Issuer{cfg: cfg, successorKey: jose.Derive(cfg.ServerKey, "refresh successor")}, nil
 }
 
 // RefreshPlan says what happens to the refresh token of an authorization.
@@ -99,11 +104,7 @@ func (i *Issuer) Mint(a *Authorization, g scopeGrant) (*TokenResponse, []Change,
 	if a.Family != nil {
 		claims.FamilyID = a.Family.ID
 	}
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		return nil, nil, err
-	}
-	token, err := i.cfg.Keys.sign(typAccessToken, payload)
+	token, err := i.cfg.Keys.sign(typAccessToken, claims.appendJSON(make([]byte, 0, usualClaims)))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -139,7 +140,7 @@ func (i *Issuer) mintRefresh(a *Authorization, out *TokenResponse, now time.Time
 	next.Generation = used.Generation + 1
 	change := RotateRefresh{Hash: used.Hash, UsedAt: now, Next: next}
 	if window := i.reuseWindow(a); window > 0 {
-		sealed, err := jose.Seal(i.successorKey(a.Refresh.Presented), []byte(secret), used.Hash)
+		sealed, err := jose.Seal(i.sealingKey(a.Refresh.Presented), []byte(secret), used.Hash)
 		if err != nil {
 			return nil, err
 		}
@@ -148,15 +149,15 @@ func (i *Issuer) mintRefresh(a *Authorization, out *TokenResponse, now time.Time
 	return []Change{change}, nil
 }
 
-// successorKey seals a successor so that neither the database alone nor the server key alone opens it.
-func (i *Issuer) successorKey(presented string) []byte {
-	sum := sha256.Sum256(append(jose.Derive(i.cfg.ServerKey, "refresh successor"), presented...))
+// sealingKey seals a successor so that neither the database alone nor the server key alone opens it.
+func (i *Issuer) sealingKey(presented string) []byte {
+	sum := sha256.Sum256(slices.Concat(i.successorKey, []byte(presented)))
 	return sum[:]
 }
 
 // successor opens the sealed successor of a rotated token.
 func (i *Issuer) successor(presented string, r *Refresh) (string, error) {
-	text, err := jose.Open(i.successorKey(presented), r.Successor, r.Hash)
+	text, err := jose.Open(i.sealingKey(presented), r.Successor, r.Hash)
 	return string(text), err
 }
 
