@@ -210,7 +210,7 @@ func sameProblems(noun string, found []Problem, want []string, fail func(string,
 }
 
 func TestEveryRegoBlockOfTheGuide(t *testing.T) {
-	for name, least := range map[string]int{"README.md": 9, "reference.md": 8, "house_rules.md": 7, "../README.md": 2} {
+	for name, least := range map[string]int{"README.md": 8, "reference.md": 9, "house_rules.md": 7, "../README.md": 2} {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
