@@ -51,6 +51,7 @@ func dsn(path, mode string, busy time.Duration) string {
 		"mmap_size(0)",
 		"temp_store(MEMORY)",
 		"journal_size_limit(67108864)",
+		"wal_autocheckpoint(4000)", // pages, 16 MB: all callers wait for a checkpoint, and most pages are written many times
 	}}
 	if mode == "ro" {
 		q.Add("_pragma", "cache_size(-512)") // KiB: there are several readers, and what is asked often is remembered already
