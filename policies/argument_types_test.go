@@ -27,7 +27,7 @@ func twoServers(t testing.TB) []*oauth.Resource {
 	transfer := `{"type": "object", "required": ["amount", "to"], "properties": {
 		"amount": {"type": "number"}, "to": {"$ref": "#/$defs/account"}, "note": {"type": "string"}, "currency": {"type": "string", "enum": ["EUR", "USD"]},
 		"lines": {"type": "array", "items": {"type": "object", "properties": {"sku": {"type": "string"}}}},
-		"due": {"type": ["string", "null"]}},
+		"due": {"type": ["string", "null"]}, "flags": {"type": "array", "items": {"type": "string", "enum": ["urgent", "silent"]}}},
 		"$defs": {"account": {"type": "object", "required": ["iban"], "properties": {"iban": {"type": "string"}, "owner": {"type": "string"}}}}}`
 	return []*oauth.Resource{
 		{ID: "https://bank.example/mcp", Key: "bank", Name: "Bank", Scopes: []oauth.ScopeInfo{{Name: "bank:pay", Description: "Pay"}, {Name: "bank:read.*", Description: "Read"}},
@@ -68,7 +68,7 @@ func TestArgumentsAreTypedByTheToolsOwnSchema(t *testing.T) {
 	const transfer = "deny contains \"no\" if {\n\tinput.tool.name == \"transfer\"\n\t"
 	for _, tc := range []struct{ name, policy, want string }{
 		{"the right name", transfer + "not input.tool.arguments.amount == 5\n}", ""},
-		{"a misspelled name", transfer + "input.tool.arguments.ammount == 5\n}", "a.rego:5:2: input.tool.arguments.ammount: the tool transfer of bank has no such argument (did you mean amount?)\n\tinput.tool.arguments.ammount == 5\n\t^\n\twant one of: amount, currency, due, lines, note, to"},
+		{"a misspelled name", transfer + "input.tool.arguments.ammount == 5\n}", "a.rego:5:2: input.tool.arguments.ammount: the tool transfer of bank has no such argument (did you mean amount?)\n\tinput.tool.arguments.ammount == 5\n\t^\n\twant one of: amount, currency, due, flags, lines, note, to"},
 		{"the tool stands on the right", "deny contains \"no\" if {\n\t\"transfer\" == input.tool.name\n\tinput.tool.arguments.ammount == 5\n}", "no such argument"},
 		{"the tool stands below", "deny contains \"no\" if {\n\tinput.tool.arguments.ammount == 5\n\tinput.tool.name == \"transfer\"\n}", "no such argument"},
 		{"the tool in a set", "deny contains \"no\" if {\n\tinput.tool.name in {\"transfer\", \"pay\"}\n\tinput.tool.arguments.ibann == \"x\"\n}", "have no such argument (did you mean iban?)"},
@@ -96,6 +96,9 @@ func TestArgumentsAreTypedByTheToolsOwnSchema(t *testing.T) {
 		{"a type that never fits", transfer + "input.tool.arguments.amount == \"5\"\n}", "match error"},
 		{"a value that may be null", transfer + "input.tool.arguments.due == null\n}", ""},
 		{"a value out of a list", transfer + "input.tool.arguments.currency == \"ERU\"\n}", "input.tool.arguments.currency is never \"ERU\" (did you mean \"EUR\"?)"},
+		{"a member out of a list", transfer + "\"urgnet\" in input.tool.arguments.flags\n}", "input.tool.arguments.flags[_] is never \"urgnet\" (did you mean \"urgent\"?)"},
+		{"some member out of a list", transfer + "some f in input.tool.arguments.flags\n\tf == \"urgnet\"\n}", "is never \"urgnet\""},
+		{"a member that there is", transfer + "\"urgent\" in input.tool.arguments.flags\n}", ""},
 		{"in a message", "deny contains sprintf(\"%v\", [input.tool.arguments.ammount]) if input.tool.name == \"transfer\"", "no such argument"},
 		{"a tool that takes anything", "deny contains \"no\" if {\n\tinput.tool.name == \"free\"\n\tinput.tool.arguments.b == 5\n}", ""},
 		{"a tool without a schema", "deny contains \"no\" if {\n\tinput.tool.name == \"bare\"\n\tinput.tool.arguments.b == 5\n}", ""},

@@ -125,7 +125,7 @@ type field struct {
 	siblings []string // the names that could stand there instead
 }
 
-// fieldAt follows a path. Where a schema leaves things open, everything is known and nothing certain.
+// fieldAt follows a path, of which "[]" is any member of a list. Where a schema leaves things open, everything is known and nothing certain.
 func fieldAt(schema map[string]any, path inputPath) field {
 	f := field{schema: schema, known: true, always: true}
 	for i, key := range path {
@@ -134,6 +134,10 @@ func fieldAt(schema map[string]any, path inputPath) field {
 		}
 		properties, named := f.schema["properties"].(map[string]any)
 		next, found := properties[key].(map[string]any)
+		if items, isList := f.schema["items"].(map[string]any); isList && key == "[]" {
+			f.schema, f.always = items, false
+			continue
+		}
 		switch {
 		case found:
 			f.always = f.always && isRequired(f.schema, key)

@@ -194,7 +194,7 @@ func (g *ruleGraph) unknown(l lookup, v vocabulary, p part, text string, wrong b
 	case p.term == nil:
 		where := g.program.placeOfConfig(p.path, p.isKey)
 		if l.at != nil && l.path != nil {
-			problem.Message += fmt.Sprintf("; %s:%d looks it up by %s", l.at.File, l.at.Row, l.path)
+			problem.Message += fmt.Sprintf("; %s:%d looks it up by %s", l.at.File, l.at.Row, shown(l.path))
 		}
 		problem.File, problem.Line, problem.Column = where.File, where.Row, where.Col
 	}
@@ -202,6 +202,11 @@ func (g *ruleGraph) unknown(l lookup, v vocabulary, p part, text string, wrong b
 		problem.Detail = wantOneOfNames(known)
 	}
 	return problem
+}
+
+// shown is a place as a rule would write it.
+func shown(path inputPath) string {
+	return strings.ReplaceAll(path.String(), ".[]", "[_]")
 }
 
 // maxNames bounds how many names a message lists.

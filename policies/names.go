@@ -60,7 +60,7 @@ func (g *ruleGraph) vocabularyOf(b *ruleBody, path inputPath, schema map[string]
 	if values, _ := fieldAt(schema, path).schema["enum"].([]any); len(values) > 0 {
 		whole, _ := g.program.inputs[anyInput].(map[string]any)
 		all, _ := fieldAt(whole, path).schema["enum"].([]any)
-		return &vocabulary{known: always(enumTexts(values)), say: path.String() + " is never %q", closed: true, elsewhere: enumTexts(all)}
+		return &vocabulary{known: always(enumTexts(values)), say: shown(path) + " is never %q", closed: true, elsewhere: enumTexts(all)}
 	}
 	place := path.String()
 	if place == "input.mcp.method" || place == "input.action.name" && b.own.kind == kindTools {

@@ -1,11 +1,13 @@
 package policies
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -217,9 +219,11 @@ func (r *recorded) unasked(o outcome) oauth.Scopes {
 
 // jsonOfInput is for people: a value of an input as one line of JSON.
 func jsonOfInput(v any) string {
-	text, err := json.Marshal(v)
-	if err != nil {
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
 		return "?"
 	}
-	return string(text)
+	return strings.TrimSuffix(text.String(), "\n")
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -151,7 +152,7 @@ const maxColumn = 40
 // columnOf is how wide the column of a word of each is.
 func columnOf[T any](all []T, word func(T) string) (width int) {
 	for _, x := range all {
-		width = max(width, min(len(word(x)), maxColumn))
+		width = max(width, min(utf8.RuneCountInString(word(x)), maxColumn))
 	}
 	return width
 }

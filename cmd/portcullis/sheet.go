@@ -24,9 +24,10 @@ func onScreen(text string) string {
 // item writes a text behind a mark; its further lines stand below the first.
 func (s *sheet) item(indent int, mark, text string) {
 	mark = onScreen(mark)
-	for i, line := range wrap(onScreen(text), lineWidth-indent-len(mark)) {
+	width := utf8.RuneCountInString(mark)
+	for i, line := range wrap(onScreen(text), lineWidth-indent-width) {
 		if i > 0 {
-			mark = strings.Repeat(" ", len(mark))
+			mark = strings.Repeat(" ", width)
 		}
 		fmt.Fprintf(s, "%*s%s%s\n", indent, "", mark, line)
 	}
