@@ -235,3 +235,29 @@ func TestAnnouncedBodiesTakeNoRoom(t *testing.T) {
 		t.Errorf("%d bytes are held for %d: %v", body.Cap(), body.Len(), err)
 	}
 }
+
+// lostWriter fails as HTTP/2 does when the client resets its stream: the frame may still be on its way out of the slice that was given.
+type lostWriter struct {
+	*httptest.ResponseRecorder
+	sending []byte
+}
+
+func (w *lostWriter) Write(text []byte) (int, error) {
+	w.sending = text
+	return 0, errors.New("the stream is closed")
+}
+
+// What is still being sent to one client never becomes the answer to another.
+func TestTheRoomOfALostAnswerIsNotUsedAgain(t *testing.T) {
+	f := &face{}
+	for range 20 { // a pool may forget a room
+		lost := &lostWriter{ResponseRecorder: httptest.NewRecorder()}
+		c, _ := gin.CreateTestContext(lost)
+		f.encode(c, http.StatusOK, echo{strings.Repeat("a", usualRoom/2)})
+		next, _ := gin.CreateTestContext(httptest.NewRecorder())
+		f.encode(next, http.StatusOK, echo{strings.Repeat("b", usualRoom/2)})
+		if bytes.Contains(lost.sending, []byte("b")) {
+			t.Fatal("the room was used while its text was being sent")
+		}
+	}
+}
