@@ -136,12 +136,15 @@ func (f *face) encode(c *gin.Context, status int, answer any) {
 		return
 	}
 	room := f.rooms.take()
-	defer f.rooms.put(room)
 	if err := encodeTo(room, answer); err != nil {
+		f.rooms.put(room)
 		f.fail(c, err, challengeNone)
 		return
 	}
 	c.Data(status, typeJSON, bytes.TrimSuffix(room.Bytes(), []byte("\n")))
+	if len(c.Errors) == 0 { // a write that failed may still be under way in HTTP/2, which would send what is written here next
+		f.rooms.put(room)
+	}
 }
 
 // encodeTo lets an answer that can write itself do so.
