@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -79,6 +80,7 @@ func (r *reloader) try(ctx context.Context, cause string) {
 	if err := r.reload(ctx); err != nil {
 		r.log.Error("policies not reloaded, the last good ones stay in force", "cause", cause, "error", err)
 	}
+	debug.FreeOSMemory() // reading took several times of what is kept
 }
 
 // watchFolder watches the policy folder with all below it, and the folder around it: a checkout may put a new folder in its
