@@ -4,6 +4,8 @@ package policies
 
 import (
 	"encoding/json"
+	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -21,6 +23,17 @@ func computed(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
+// companyDir is the policy of tests/bench, with a configuration.
+func companyDir(b *testing.B) string {
+	b.Helper()
+	text, err := os.ReadFile("../tests/bench/policy/tools/company.rego")
+	if err != nil {
+		b.Fatal(err)
+	}
+	return dirWith(b, map[string]string{"tools/company.rego": strings.ReplaceAll(string(text), `"pay_"`, `"trans"`),
+		"config.json": `{"limits": {"staff": 1000, "sales": 500}, "tenants": {"staff": ["north", "south"]}, "blocked": ["x", "y"], "currencies": ["EUR", "USD"]}`})
+}
+
 // BenchmarkDecide evaluates calls of the demo with the shipped packages alone and with the demo's beside them; nothing is remembered.
 func BenchmarkDecide(b *testing.B) {
 	args := map[string]any{"amount": json.Number("900"), "to": "ACME"}
@@ -34,6 +47,7 @@ func BenchmarkDecide(b *testing.B) {
 		{"shipped/missing scope", "", call("crm_update", args, "tools:weather.read"), "missing"},
 		{"demo/allowed", demoDir(b), call("transfer", args, "tools:payments.transfer", "tools:weather.read"), "allow"},
 		{"demo/missing scope", demoDir(b), call("crm_update", args, "tools:weather.read"), "missing"},
+		{"company/allowed", companyDir(b), call("transfer", map[string]any{"amount": json.Number("900"), "tenant": "north", "currency": "EUR"}, "tools:payments.transfer"), "allow"},
 		{"demo/denied", demoDir(b), call("transfer", map[string]any{"amount": json.Number("5000")}, "tools:payments.transfer"), "payments.limit"},
 	} {
 		e := engineFrom(b, Config{Dir: bc.dir, Defaults: true, Cache: -1, Catalogue: []*oauth.Resource{demoResource()}})
