@@ -19,6 +19,7 @@ func (p *program) instrument() (*ast.Compiler, map[int]string, []Problem) {
 	if len(problems) > 0 {
 		return nil, nil, problems
 	}
+	useHelpers(c)
 	labels, annotations := map[int]string{}, c.GetAnnotationSet()
 	for _, m := range c.Modules {
 		for _, r := range m.Rules {
@@ -41,6 +42,7 @@ type witnesses struct{ pool sync.Pool }
 
 type witness struct {
 	places   []int
+	input    ast.Value
 	builtins map[string]*topdown.Builtin
 }
 
@@ -49,6 +51,9 @@ func newWitnesses() *witnesses {
 	return &witnesses{sync.Pool{New: func() any {
 		w := &witness{}
 		w.builtins = map[string]*topdown.Builtin{firedBuiltin: {Decl: decl, Func: w.note}, usageBuiltin: usageImplementation()}
+		for _, h := range helpers() {
+			w.builtins[h.builtin()] = h.implementation(w)
+		}
 		return w
 	}}}
 }
@@ -62,11 +67,14 @@ func (w *witness) note(_ topdown.BuiltinContext, operands []*ast.Term, iter func
 	return iter(ast.InternedTerm(true))
 }
 
-// begin gives a witness that has seen nothing; end gives it back.
-func (ws *witnesses) begin() *witness {
+// begin gives a witness that has seen nothing but the input; end gives it back.
+func (ws *witnesses) begin(input ast.Value) *witness {
 	w := ws.pool.Get().(*witness)
-	w.places = w.places[:0]
+	w.places, w.input = w.places[:0], input
 	return w
 }
 
-func (ws *witnesses) end(w *witness) { ws.pool.Put(w) }
+func (ws *witnesses) end(w *witness) {
+	w.input = nil
+	ws.pool.Put(w)
+}

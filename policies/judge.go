@@ -117,7 +117,7 @@ func (j *judge) run(g *generation, input ast.Value, at time.Time, u usage, cance
 	if g.recordsND {
 		nd = builtins.NDBCache{}
 	}
-	seen := j.seen.begin()
+	seen := j.seen.begin(input)
 	defer j.seen.end(seen)
 	document, cache, ctx := ast.NewTerm(input), topdown.NewVirtualCache(), u.context()
 	values := make([]ast.Value, len(j.asks))

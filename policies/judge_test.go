@@ -38,13 +38,21 @@ func givenValues() []any {
 
 // shapelessPolicy gives whatever stands in the arguments, under conditions, and now and then fails.
 func shapelessPolicy(r *rand.Rand, name string) string {
+	with := r.IntN(8) == 0
 	value := func() string { return fmt.Sprintf("input.tool.arguments.v%d", r.IntN(4)) }
 	when := func() string {
 		conditions := []string{"input.mcp.method == \"tools/call\"", "_on", "input.subject.username == \"a\"", "mcp.in_group(\"a\")", "not mcp.in_group(\"b\")", "mcp.has_scope(\"a:c\")",
-			"shared.both(" + value() + ")", "input.tool.arguments.v0", "not input.tool.arguments.v1", "to_number(\"5\") > 1", "to_number(" + value() + ") > 1", "_pair == 1"}
+			"shared.both(" + value() + ")", "input.tool.arguments.v0", "not input.tool.arguments.v1", "to_number(\"5\") > 1", "to_number(" + value() + ") > 1", "_pair == 1",
+			"mcp.number_between(" + value() + ", 0, " + value() + ")", "not mcp.number_between(" + value() + ", 1, 60)", "mcp.in_group(" + value() + ")", "x := mcp.in_group(\"a\")\n\tx == false",
+			"mcp.has_scope(" + value() + ")", "not mcp.has_scope(\"m:x\")", "mcp.read_only", "not mcp.destructive", "_title", "not _title", "_far", "not _far", "_wrong", "_both"}
+		if with {
+			conditions = append(conditions, "mcp.in_group(\"a\") with input.subject.groups as [\"a\"]", "_title with input.tool.title as \"a\"", "shared.both(1) with data.lib.shared.both as false")
+		}
 		return conditions[r.IntN(len(conditions))]
 	}
 	b := "package policy.tools." + name + "\n\nimport data.lib.mcp\nimport data.lib.shared\n\n_on if input.tool.schema_checked\n\n" +
+		"_title if input.tool.title == \"a\"\n\n_far if input.tool.arguments.v0 == input.tool.arguments.v1\n\n_wrong := input.tool.arguments.v2 == 1\n\n" +
+		"_both if {\n\tinput.mcp.method == \"tools/call\"\n\tinput.subject.username == \"b\"\n}\n\n" +
 		"_pair := 1 if input.tool.title == \"a\"\n\n_pair := 2 if input.subject.username == \"b\"\n\n_uses if mcp.is_person\n\n_uses if shared.both(1)\n\n"
 	forms := []string{"deny contains %s", "deny contains {\"code\": \"c.d\", \"message\": %s}", "deny contains \"constant\"", "allow := %s", "allow", "required_scopes contains %s", "required_scopes contains \"m:x\"",
 		"require_authn contains %s", "require_authn contains {\"max_age\": %s}", "require_authn contains {\"acr_values\": [\"mfa\"]}", "obligations contains %s", "obligations contains {\"id\": \"i\", \"type\": %s}", "ttl_seconds := %s", "ttl_seconds := 60"}
