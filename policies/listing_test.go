@@ -112,6 +112,20 @@ func demoFilesAsMap() (map[string]string, error) {
 	return files, nil
 }
 
+// What could not be asked in time is neither told as a list nor remembered as one.
+func TestAListThatGetsNoTurnIsNone(t *testing.T) {
+	e := engineWith(t, map[string]string{"a.rego": payments + "deny contains \"no\" if input.tool.name == \"transfer\"\n"})
+	l := e.current.Load().lister
+	turn := <-l.idle // another evaluation is under way
+	if names, err := e.CallableTools(context.Background(), listing("tools:weather.read", "tools:payments.transfer")); err == nil {
+		t.Errorf("a list without a turn: %q", names)
+	}
+	l.idle <- turn
+	if got := callable(t, e, listing("tools:weather.read", "tools:payments.transfer")); got != "get_weather" {
+		t.Errorf("got %q", got)
+	}
+}
+
 // TestListsFollowTheToken: nothing that is remembered for one token, revision or time is told to another.
 func TestListsFollowTheToken(t *testing.T) {
 	dir := dirWith(t, map[string]string{"a.rego": payments + "deny contains \"no\" if {\n\tinput.tool.name == \"get_weather\"\n\tinput.subject.username == \"bob\"\n}\n\nrequire_authn contains {\"max_age\": 7200} if input.tool.name == \"calendar_list\"\n"})
