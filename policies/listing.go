@@ -88,6 +88,8 @@ func (p *program) partialQuery() partialQuery {
 	})
 }
 
+var errNoTurn = errors.New("another partial evaluation is running")
+
 // partially evaluates the outlook with unknowns, and gives what is left of the query to read before the next evaluation with the same rules begins.
 // It waits at most so long for its turn.
 func (l *lister) partially(ctx context.Context, wait time.Duration, input ast.Value, read func([]ast.Body), more ...rego.EvalOption) error {
@@ -97,7 +99,7 @@ func (l *lister) partially(ctx context.Context, wait time.Duration, input ast.Va
 	select {
 	case mine = <-l.idle:
 	case <-turn.C:
-		return errors.New("another partial evaluation is running")
+		return errNoTurn
 	}
 	defer func() { l.idle <- mine }()
 	query, err := mine()
@@ -134,7 +136,7 @@ func withoutTested(paths []inputPath, d dependencies, path inputPath) ([]inputPa
 const listDeadlines = 20
 
 // CallableTools implements oauth.ToolLister: the tools in the order of the catalogue. A policy that fails for certain still
-// leaves a tool in the list; one that reaches the deadline makes an error, and so does a list that is not ready after listDeadlines of
+// leaves a tool in the list; one that reaches the deadline, or gets no turn until then, makes an error, and so does a list that is not ready after listDeadlines of
 // them or when the context ends.
 func (e *Engine) CallableTools(ctx context.Context, v oauth.Evaluation) ([]string, error) {
 	if v.Token == nil || v.Caller == nil {
@@ -212,9 +214,11 @@ func (l *lister) evaluate(input ast.Value, at time.Time, wait time.Duration, can
 	err := l.partially(context.Background(), wait, input, func(left []ast.Body) { found = readOutlook(left) },
 		rego.EvalParsedUnknowns(l.unknowns), rego.EvalTime(at), rego.EvalExternalCancel(cancel))
 	switch {
+	case errors.Is(err, errNoTurn):
+		return result{err: err}
 	case topdown.IsCancel(err):
 		return result{err: withoutValues(err)}
-	case err != nil:
+	case err != nil: // the policy fails for certain
 		return result{outlook: &outlook{possible: true}}
 	}
 	return result{outlook: found}
