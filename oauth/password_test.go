@@ -123,3 +123,33 @@ func TestOneAddressDoesNotFillTheQueueOfLogins(t *testing.T) {
 		}
 	})
 }
+
+// failureCounts are counted failures by key, all of them just now.
+type failureCounts map[string]int
+
+func (f failureCounts) Failures(_ context.Context, key string) (int, time.Time, error) {
+	return f[key], time.Now(), nil
+}
+
+// U19: who has to wait anyway takes no place among those who wait for their turn with an account, or a stranger could fill these places for ever and
+// keep the owner out.
+func TestWhoIsDelayedTakesNoTurn(t *testing.T) {
+	delayed := failureKeys("alice", "203.0.113.7")[0]
+	e := NewLogin(LoginConfig{Failures: failureCounts{delayed: 9}, ServerKey: make([]byte, 32)})
+	done, _ := e.turns.take("alice") // somebody's login takes its time
+	defer done()
+	b := Browser{ID: strings.Repeat("b", 26), IP: "203.0.113.7"}
+	answer := make(chan error, 1)
+	go func() {
+		_, err := e.Login(t.Context(), b, LoginForm{FormToken: e.forms.make("login", b.ID), Username: "Alice", Password: "guess"})
+		answer <- err
+	}()
+	select {
+	case err := <-answer:
+		if e := AsError(err); e.Code != SlowDown || e.Reason != "login_delay" || e.RetryAfter <= 0 {
+			t.Errorf("%v", e)
+		}
+	case <-time.After(20 * time.Second): // not how fast it is, but whether it waits for the other one
+		t.Error("it waits for its turn")
+	}
+}
