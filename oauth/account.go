@@ -128,9 +128,9 @@ func (e *AccountEndpoint) ChangePassword(ctx context.Context, b Browser, formTok
 	if err := CheckNewPassword(new); err != nil {
 		return err
 	}
-	done, ok := e.cfg.Login.turns.take(user.Name)
-	if !ok {
-		return SlowDown.Errorf("too many logins for this account at the same time; try again in a few seconds").After(5 * time.Second)
+	done, err := e.cfg.Login.turn(ctx, b, user.Name)
+	if err != nil {
+		return err
 	}
 	defer done()
 	proven, err := e.cfg.Login.prove(ctx, b, user.Name, old)

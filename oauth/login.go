@@ -69,9 +69,9 @@ func (e *LoginEndpoint) Login(ctx context.Context, b Browser, f LoginForm) (Logg
 	if name == "" || len(name) > 200 {
 		return LoggedIn{}, wrongLogin()
 	}
-	done, ok := e.turns.take(name)
-	if !ok {
-		return LoggedIn{}, SlowDown.Errorf("too many logins for this account at the same time; try again in a few seconds").After(5 * time.Second)
+	done, err := e.turn(ctx, b, name)
+	if err != nil {
+		return LoggedIn{}, err
 	}
 	defer done()
 	user, err := e.prove(ctx, b, name, f.Password)
@@ -101,17 +101,37 @@ func isWrongLogin(err error) bool {
 	return errors.As(err, &e) && e.Reason == "wrong_password"
 }
 
-// prove checks the delay, then the password. Known and unknown names cost the same work and the same writes.
-func (e *LoginEndpoint) prove(ctx context.Context, b Browser, name, password string) (*User, error) {
-	keys := failureKeys(name, b.IP)
+// turn lets one login of an account run at a time. Who is delayed does not wait for it: the places are few, and a stranger could keep them filled.
+func (e *LoginEndpoint) turn(ctx context.Context, b Browser, name string) (done func(), err error) {
+	if err := e.delayed(ctx, failureKeys(name, b.IP)); err != nil {
+		return nil, err
+	}
+	done, ok := e.turns.take(name)
+	if !ok {
+		return nil, SlowDown.Errorf("too many logins for this account at the same time; try again in a few seconds").For("login_turns").After(5 * time.Second)
+	}
+	return done, nil
+}
+
+// delayed is the refusal of who failed too often a moment ago.
+func (e *LoginEndpoint) delayed(ctx context.Context, keys [2]string) error {
 	for i, key := range keys {
 		count, last, err := e.cfg.Failures.Failures(ctx, key)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if wait := time.Until(last.Add(loginDelay(count, i))); wait > 0 {
-			return nil, SlowDown.Errorf("too many wrong passwords; try again in %d seconds", int(wait.Seconds())+1).For("login_delay").After(wait)
+			return SlowDown.Errorf("too many wrong passwords; try again in %d seconds", int(wait.Seconds())+1).For("login_delay").After(wait)
 		}
+	}
+	return nil
+}
+
+// prove checks the delay, which may have begun before its turn came, then the password. Known and unknown names cost the same work and the same writes.
+func (e *LoginEndpoint) prove(ctx context.Context, b Browser, name, password string) (*User, error) {
+	keys := failureKeys(name, b.IP)
+	if err := e.delayed(ctx, keys); err != nil {
+		return nil, err
 	}
 	user, err := e.cfg.Users.UserByName(ctx, name)
 	stored := ""
