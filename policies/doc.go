@@ -25,7 +25,7 @@
 //   - evaluate.go runs a query, deadline.go ends it in time; decode.go reads its result strictly.
 //   - judge.go answers for the router of tool calls: it asks for the packages' rules and combines their values in Go, with the
 //     shapes of shape.go, and the routers of the other kinds are made for the packages that there are (router.go); instrument.go lets those rules tell that they fired.
-//   - dependencies.go finds out at load which input paths the rules can read; sieve.go makes a key of their values,
+//   - dependencies.go (with dependencies_get.go for object.get) finds out at load which input paths the rules can read; sieve.go makes a key of their values,
 //     from the same code that makes the input, and cache.go remembers answers by it.
 //   - listing.go tells which tools a token could call at all, by partial evaluation; listing_classes.go lets it do so once for
 //     all tools that the rules cannot tell apart.

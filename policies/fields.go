@@ -25,8 +25,17 @@ type foundTool struct {
 // String is server/tool.
 func (f foundTool) String() string { return f.server + "/" + f.tool.Name }
 
-// subject finds the tools of the catalogue that a body is about.
+// subject finds the tools of the catalogue that a body is about. It is asked for by several checks, and with many tools it is most of their work.
 func (g *ruleGraph) subject(b *ruleBody) subject {
+	s, known := g.subjects[b]
+	if !known {
+		s = g.findSubject(b)
+		g.subjects[b] = s
+	}
+	return s
+}
+
+func (g *ruleGraph) findSubject(b *ruleBody) subject {
 	s := subject{choice: g.context(b)}
 	if s.choice.tools == nil {
 		return s

@@ -9,12 +9,13 @@ import (
 
 // ruleGraph knows the author's rules and who refers to whom, before the compiler has looked at them. Tests are no part of it.
 type ruleGraph struct {
-	program *program
-	bodies  []*ruleBody
-	rules   map[string][]*ruleBody // by name, such as policy.tools.payments.deny
-	callers map[string][]*ruleBody // by name; nil stands for somebody who puts another input in the place of the real one
-	seen    map[*ruleBody]choice   // contexts that are known already
-	busy    map[*ruleBody]bool     // guards against rules that refer to themselves; the compiler refuses them later
+	program  *program
+	bodies   []*ruleBody
+	rules    map[string][]*ruleBody // by name, such as policy.tools.payments.deny
+	callers  map[string][]*ruleBody // by name; nil stands for somebody who puts another input in the place of the real one
+	seen     map[*ruleBody]choice   // contexts that are known already
+	subjects map[*ruleBody]subject  // and subjects
+	busy     map[*ruleBody]bool     // guards against rules that refer to themselves; the compiler refuses them later
 }
 
 // ruleBody is one way in which a rule can hold: the rule itself or one of its else branches.
@@ -30,7 +31,7 @@ type ruleBody struct {
 }
 
 func (p *program) graph() *ruleGraph {
-	g := &ruleGraph{program: p, rules: map[string][]*ruleBody{}, callers: map[string][]*ruleBody{}, seen: map[*ruleBody]choice{}, busy: map[*ruleBody]bool{}}
+	g := &ruleGraph{program: p, rules: map[string][]*ruleBody{}, callers: map[string][]*ruleBody{}, seen: map[*ruleBody]choice{}, subjects: map[*ruleBody]subject{}, busy: map[*ruleBody]bool{}}
 	for _, name := range slices.Sorted(slices.Values(p.author)) {
 		m := p.modules[name]
 		own, err := parsePackage(pathOf(m.Package.Path))
