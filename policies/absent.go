@@ -24,6 +24,7 @@ func (g *ruleGraph) checkAbsent() []Problem {
 				found = append(found, absent(b, e, path))
 			}
 		}
+		found = append(found, g.checkAbsentEntry(b, schema)...)
 	}
 	return found
 }

@@ -74,6 +74,30 @@ func TestComparingNumbersWithTexts(t *testing.T) {
 	})
 }
 
+// TestEntriesThatCannotBeMade: what a deny rule says has no value when a part of it has none, and then nothing is denied.
+func TestEntriesThatCannotBeMade(t *testing.T) {
+	const (
+		about  = " if {\n\tinput.tool.name == \"transfer\"\n\tinput.resource.server == \"bank\"\n}"
+		silent = " may be absent, and then deny has nothing to say and denies nothing"
+		text   = "deny contains {\"code\": \"a\", \"message\": _m}" + about + "\n\n"
+	)
+	trySlips(t, warningsIn, []slip{
+		{"a message", payments + "deny contains {\"code\": \"a\", \"message\": sprintf(\"%v\", [input.tool.arguments.note])}" + about, "a.rego:3:55: input.tool.arguments.note" + silent},
+		{"a text", payments + "deny contains input.client.host" + about, "a.rego:3:15: input.client.host" + silent},
+		{"by another name", payments + "deny contains who if {\n\twho := input.subject.username\n\tinput.tool.name == \"transfer\"\n}", "input.subject.username" + silent},
+		{"in a rule of its own", payments + text + "_m := sprintf(\"%v\", [input.token.auth_time])", "a.rego:8:22: input.token.auth_time" + silent},
+		{"a table", payments + text + "_m := data.config.limits[input.tool.name]", "a.rego:8:7: data.config.limits[input.tool.name] may lead nowhere, and then deny has nothing to say"},
+		{"a scope", "package policy.scopes.a\n\ndeny_scope contains {\"scope\": \"bank:pay\", \"code\": \"a\", \"message\": input.client.host} if input.stage == \"token\"", "input.client.host may be absent, and then deny_scope has nothing to say"},
+		{"one that is always there", payments + "deny contains input.subject.id" + about, ""},
+		{"with a default", payments + "deny contains object.get(input.client, \"host\", \"?\")" + about, ""},
+		{"a rule with a default", payments + text + "default _m := \"m\"\n\n_m := input.client.host", ""},
+		{"one that the rule is about", payments + "deny contains input.client.host if endswith(input.client.host, \".example\")", ""},
+		{"a row that the rule is about", payments + "deny contains data.config.limits[input.tool.name] if data.config.limits[input.tool.name] == 6", ""},
+		{"one that a rule needs", payments + "deny contains input.client.host if _known\n\n_known if input.client.host in {\"a.example\"}", ""},
+		{"a list", payments + "deny contains concat(\",\", [r | r := input.token.amr[_]])" + about, ""},
+	})
+}
+
 func TestMethodsThatThereAreNot(t *testing.T) {
 	trySlips(t, errorsIn, []slip{
 		{"one", payments + "deny contains \"no\" if input.mcp.method == \"tool/call\"", "a.rego:3:43: MCP has no method \"tool/call\" (did you mean \"tools/call\"?)"},
