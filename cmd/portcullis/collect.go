@@ -9,7 +9,7 @@ import (
 
 // How much the heap may grow between two collections, in percent of what is live.
 const (
-	startGC = 200 // while reading: nearly all that is read then is needed until it has been checked
+	startGC = 400 // while reading: nearly all that is read then is needed until it has been checked
 	leastGC = 100 // Go's own default
 	mostGC  = 400
 )

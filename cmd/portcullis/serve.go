@@ -48,18 +48,20 @@ func (a *app) serveCommand() *cobra.Command {
 				given[key] = *value
 			}
 		}
+		garbage := newCollector()
+		garbage.set(startGC)
 		config, err := a.load(given)
 		if err != nil {
 			return err
 		}
 		config.allowClockBack, config.followFolder, config.allowOlderBundle = *clockBack, *followFolder, *olderBundle
-		return a.serve(c.Context(), config)
+		return a.serve(c.Context(), config, garbage)
 	}
 	return c
 }
 
 // serve runs until ctx ends, and then ends in order.
-func (a *app) serve(ctx context.Context, config Config) error {
+func (a *app) serve(ctx context.Context, config Config, garbage *collector) error {
 	config.log = a.logger(slog.LevelInfo)
 	for _, w := range config.warnings {
 		fmt.Fprintln(a.stderr, "warning:", w)
@@ -67,8 +69,6 @@ func (a *app) serve(ctx context.Context, config Config) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP) // from the very start, or one that comes early would end the program
 	defer signal.Stop(hangup)
-	garbage := newCollector()
-	garbage.set(startGC)
 	parts, err := wire(ctx, config)
 	if err != nil {
 		return err
