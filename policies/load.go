@@ -125,6 +125,9 @@ func parseModule(f file) (*ast.Module, error) {
 
 // addAuthor parses one module. ok is false if it is left out.
 func (p *program) addAuthor(f file) (problems []Problem, ok bool) {
+	if strings.HasPrefix(f.path, shippedPrefix) { // one of the two files would be left out without a word
+		return []Problem{{File: f.name(), Message: "has a name of the shipped files; put it into another folder than " + shippedPrefix}}, false
+	}
 	m, err := parseModule(f)
 	if err != nil {
 		return problemsOf(err), false

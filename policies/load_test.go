@@ -99,6 +99,8 @@ func TestRefusedDirectories(t *testing.T) {
 		{"a second YAML document", map[string]string{"config.yaml": "a: 1\n---\nb: 2\n"}, []string{"config.yaml", "second document"}},
 		{"text after the JSON value", map[string]string{"config.json": "{} {}"}, []string{"config.json"}},
 		{"configuration that is a list", map[string]string{"config.yaml": "- 1\n"}, []string{"must hold an object"}},
+		{"the name of a shipped file", map[string]string{"shipped/policy/tools/default.rego": payments + "deny contains \"no\" if input.tool.name == \"x\"\n"}, []string{"shipped/policy/tools/default.rego", "another folder"}},
+		{"a folder of that name", map[string]string{"shipped/a.rego": payments + "deny contains \"no\" if input.tool.name == \"x\"\n"}, []string{"shipped/a.rego", "another folder"}},
 		{"a key in two files", map[string]string{"config.yaml": "limits: {eur: 1}\n", "config/limits.yaml": "eur: 2\n"}, []string{"\"eur\" is set by another file"}},
 		{"an ending in capitals", map[string]string{"a.REGO": payments}, []string{"in lower case"}},
 	} {
