@@ -232,6 +232,37 @@ func readyz(t *testing.T, s *serving) string {
 	return string(text)
 }
 
+// TestABundleBehindLinksIsFollowed: a mounted configuration map is changed by a link to another folder.
+func TestABundleBehindLinksIsFollowed(t *testing.T) {
+	p := newBundler(t)
+	dir := t.TempDir()
+	name := filepath.Join(dir, "policy.tar.gz")
+	mount := func(version string) {
+		t.Helper()
+		if err := os.Mkdir(filepath.Join(dir, "..v"+version), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(dir, "..v"+version, "policy.tar.gz"), string(p.bundle(t, version, "never")), 0o600)
+		if err := os.Symlink("..v"+version, filepath.Join(dir, "..next")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(filepath.Join(dir, "..next"), filepath.Join(dir, "..data")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mount("7")
+	if err := os.Symlink(filepath.Join("..data", "policy.tar.gz"), name); err != nil {
+		t.Fatal(err)
+	}
+	file := site(t, "policies: "+name+"\n")
+	serve(t, file)
+	inForce(t, file, "7")
+	mount("8")
+	inForce(t, file, "8")
+	mount("9")
+	inForce(t, file, "9")
+}
+
 // G7: an older bundle is refused, also after a restart; and then that one counts.
 func TestAnOlderBundleIsTakenOnlyWhenTheOperatorSaysSo(t *testing.T) {
 	p := newBundler(t)

@@ -22,6 +22,7 @@ type bundleServer struct {
 	mu               sync.Mutex
 	archive          []byte
 	status           int // 0 = as usual
+	untagged         bool
 	whole, unchanged int // answers 200 and 304
 	denied           int // answers 401
 }
@@ -42,7 +43,9 @@ func (s *bundleServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.mu.Unlock()
 	digest := sha256.Sum256(s.archive)
 	tag := `"` + hex.EncodeToString(digest[:]) + `"`
-	w.Header().Set("ETag", tag)
+	if !s.untagged {
+		w.Header().Set("ETag", tag)
+	}
 	switch {
 	case r.Header.Get("Authorization") != "Bearer 0123456789abcdef":
 		s.denied++
@@ -176,6 +179,29 @@ func TestAServerStartsWithTheLastBundleWhenThePublisherIsAway(t *testing.T) {
 	}
 }
 
+// TestTheSameBundleIsNoNews, also of a server that knows no ETag.
+func TestTheSameBundleIsNoNews(t *testing.T) {
+	p := newBundler(t)
+	publisher := newBundleServer(t, p.bundle(t, "7", "never"))
+	publisher.untagged = true
+	file := publisher.site(t, p)
+	serve(t, file)
+	begun := statusOf(t, file, "status")
+	for begin := time.Now(); ; time.Sleep(30 * time.Millisecond) {
+		if whole, _, _ := publisher.answers(); whole >= 3 {
+			break
+		}
+		if time.Since(begin) > 20*time.Second {
+			t.Fatal("nobody asks again")
+		}
+	}
+	if again := statusOf(t, file, "status"); !again.ActivatedAt.Equal(begun.ActivatedAt) || rowsOf(t, file, `"policy.activated"`) != 1 {
+		t.Errorf("%+v, before %+v", again, begun)
+	}
+	publisher.publish(p.bundle(t, "8", "other"), 0)
+	inForce(t, file, "8")
+}
+
 // TestWhatIsInForceByHandNeedsNoPublisher to start, and is not stale when the publisher is away.
 func TestWhatIsInForceByHandNeedsNoPublisher(t *testing.T) {
 	p := newBundler(t)
@@ -259,5 +285,15 @@ func TestPausesGrowUpToThePoll(t *testing.T) {
 	}
 	if got := pause(time.Minute, 1_000_000); got < time.Minute {
 		t.Error(got)
+	}
+}
+
+// TestAURLCanStandInTheEnvironment: names that end with _FILE are no secrets to be read when a key has that name.
+func TestAURLCanStandInTheEnvironment(t *testing.T) {
+	key := newBundler(t).keyFile(t)
+	c, err := load(t, "issuer: https://auth.example.com\n", "PORTCULLIS_POLICIES=https://policies.example/b", "PORTCULLIS_BUNDLE__PUBLIC_KEY_FILE="+key, "PORTCULLIS_BUNDLE__TOKEN_FILE="+key,
+		"PORTCULLIS_BUNDLE__POLL=5s")
+	if err != nil || c.Policies != "https://policies.example/b" || string(c.Bundle.PublicKeyFile) != key || string(c.Bundle.TokenFile) != key || c.Bundle.Poll != 5*time.Second {
+		t.Errorf("%v %+v", err, c.Bundle)
 	}
 }
