@@ -112,6 +112,44 @@ func TestPoliciesAreReloaded(t *testing.T) {
 	waitFor(t, "the last limit", func() bool { return b.decide(token, "transfer", `{"amount":15}`).json("decision") == false })
 }
 
+// G6, G7: what is built of a folder decides as the folder does, and the next revision of it decides the next call.
+func TestABundleDecides(t *testing.T) {
+	t.Parallel()
+	s := prepare(t, "main.yaml", nil)
+	folder, bundle := filepath.Join(s.dir, "policies"), filepath.Join(s.dir, "policy.tar.gz")
+	build := func(revision string) {
+		t.Helper()
+		if out, errs, code := s.command("policy", "build", folder, bundle, "--revision", revision); code != 0 {
+			t.Fatalf("exit %d: %s%s", code, out, errs)
+		}
+	}
+	build("1") // against the catalogue of the configuration, which names the folder still
+	s.editConfig(func(text string) string { return strings.Replace(text, "policies: "+folder, "policies: "+bundle, 1) })
+	s.run()
+	b := s.browser(t)
+	token := s.browser(t).tokens(ask(by("carol"), scopes(scopeTransfer))).text("access_token")
+	before := b.decide(token, "transfer", `{"amount":1500}`).wantDecision(false, "limit_exceeded").text("context.policy_revision")
+	b.decide(token, "transfer", `{"amount":500}`).wantDecision(true, "allowed")
+	file := filepath.Join(folder, "policy/tools/limit.rego")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, file, strings.Replace(string(text), "amount <= 1000", "amount <= 2000", 1))
+	build("2")
+	waitFor(t, "the next bundle", func() bool { return b.decide(token, "transfer", `{"amount":1500}`).json("decision") == true })
+	if after := b.decide(token, "transfer", `{"amount":2500}`).wantDecision(false, "limit_exceeded").text("context.policy_revision"); after == before {
+		t.Errorf("both bundles are revision %s", after)
+	}
+	build("1") // older than what is in force
+	waitFor(t, "the refusal", func() bool { return s.auditTypes()["policy.refused failed"] == 1 })
+	b.decide(token, "transfer", `{"amount":1500}`).wantDecision(true, "allowed")
+	s.kill() // and what it has forgotten then is not which bundle was the last
+	if _, errs, code := s.command("serve"); code != 78 || !strings.Contains(errs, "the revision 1, which is older than 2") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+}
+
 func waitFor(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !done(); time.Sleep(50 * time.Millisecond) {
