@@ -511,6 +511,20 @@ func TestAToolOfAnotherServerIsNotStale(t *testing.T) {
 	}
 }
 
+// TestANameThatNeedsEscapes: neither the labels of the denying rules, which are YAML, nor Rego take these as they are.
+func TestANameThatNeedsEscapes(t *testing.T) {
+	for name, written := range map[string]string{"a\x7fb": `a\u007fb`, "a\u009fb": `a\u009fb`, "\ufeffa": `\ufeffa`, "a\ufffe": `a\ufffe`, "\U0001f600": "\U0001f600"} {
+		rule := "package policy.tools.limit\n\ndeny contains \"no\" if {\n\tinput.tool.name == \"" + written + "\"\n\tinput.tool.arguments.amount > 5\n}\n"
+		e := engineFrom(t, Config{Dir: dirWith(t, map[string]string{"a.rego": rule}), Defaults: true, Catalogue: bank(t, map[string]string{name: amountSchema})})
+		next := bank(t, map[string]string{name: sumSchema})
+		reloaded(t, e, next)
+		d := decide(t, e, bankCall(t, next, name, nil))
+		if word(d) != codeCatalogueStale || !slices.Equal(d.Rules, []string{stalePackage + ".bank/" + name}) {
+			t.Errorf("%q: %s by %q", name, word(d), d.Rules)
+		}
+	}
+}
+
 // TestADenialOfAStaleToolIsExplainedAndReplayed: it names the rules, and what is printed makes the call be allowed.
 func TestADenialOfAStaleToolIsExplainedAndReplayed(t *testing.T) {
 	kept := map[string]*oauth.PolicyGeneration{}
