@@ -10,7 +10,9 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf16"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 )
@@ -82,16 +84,28 @@ func (p *program) untyped(f foundTool) bool { return p.stale[f.String()] }
 func staleRules(tools []StaleTool) []byte {
 	var b bytes.Buffer
 	b.WriteString("# Made for one catalogue: the inputSchemas of these tools have changed, and rules about them no longer fit.\npackage policy.tools." + stalePackage + "\n")
-	quoted := func(text string) []byte {
-		out, _ := json.Marshal(text) // a string always marshals, and is a string of Rego and of YAML, too
-		return out
-	}
 	for _, t := range tools {
 		fmt.Fprintf(&b, "\n# METADATA\n# labels:\n#   rule: %s\ndeny contains {\"code\": %q, \"message\": _message} if {\n\tinput.resource.server == %s\n\tinput.tool.name == %s\n}\n",
-			quoted(stalePackage+"."+t.String()), codeCatalogueStale, quoted(t.Server), quoted(t.Tool))
+			strconv.QuoteToASCII(stalePackage+"."+t.String()), codeCatalogueStale, regoText(t.Server), regoText(t.Tool)) // Go's escapes are those of YAML, too
 	}
 	b.WriteString("\n_message := \"the definition of this tool has changed and a policy of this server no longer fits it; the operator must mend the policy (portcullis policy status)\"\n")
 	return b.Bytes()
+}
+
+// regoText is a string of Rego in plain ASCII: raw, not every character may stand in a module.
+func regoText(text string) string {
+	quoted, _ := json.Marshal(text) // a string always marshals
+	var b strings.Builder
+	for _, c := range string(quoted) {
+		if ' ' <= c && c <= '~' {
+			b.WriteRune(c)
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, c) {
+			fmt.Fprintf(&b, `\u%04x`, unit)
+		}
+	}
+	return b.String()
 }
 
 // fitted are the tools of a catalogue that rules have been checked against.
