@@ -177,10 +177,7 @@ func argumentAt(schema map[string]any, use argumentUse) field {
 
 func unknownArgument(s subject, use argumentUse, f field) Problem {
 	names := strings.Join(use.path[:f.missing+1], ".")
-	hint := ""
-	if near := nearest(use.path[f.missing], f.siblings); near != "" {
-		hint = fmt.Sprintf(" (did you mean %s?)", near)
-	}
+	hint := nearestHint(use.path[f.missing], f.siblings)
 	p := problemAt(use.at, "input.tool.arguments.%s: %s has no such argument%s", names, s.names(), hint)
 	if use.some != "" {
 		p.Message = fmt.Sprintf("%s has no such argument as %s(…, %q) chooses", s.names(), use.some, use.path[len(use.path)-1])

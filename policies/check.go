@@ -80,11 +80,7 @@ func checkRule(own ownPackage, r *ast.Rule) *Problem {
 }
 
 func unknownRule(forms map[string]ruleForm, name string, at *ast.Location) *Problem {
-	hint := ""
-	if near := nearest(name, slices.Sorted(maps.Keys(forms))); near != "" {
-		hint = fmt.Sprintf(" (did you mean %s?)", near)
-	}
-	p := problemAt(at, "rule %s would be ignored%s", name, hint)
+	p := problemAt(at, "rule %s would be ignored%s", name, nearestHint(name, slices.Sorted(maps.Keys(forms))))
 	p.Detail = wantOneOf(forms)
 	return &p
 }

@@ -152,6 +152,15 @@ func methodNames() *vocabulary {
 		more: func(text string) bool { return strings.HasPrefix(text, "notifications/") }}
 }
 
+// nearestHint suggests the known name that is most likely meant, as it is written in rules.
+func nearestHint(name string, known []string) string {
+	if near := nearest(name, known); near != "" {
+		return fmt.Sprintf(" (did you mean %s?)", near)
+	}
+	return ""
+}
+
+// didYouMean is nearestHint for texts, which are quoted.
 func didYouMean(name string, known []string) string {
 	if near := nearest(name, known); near != "" {
 		return fmt.Sprintf(" (did you mean %q?)", near)

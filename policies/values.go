@@ -1,7 +1,6 @@
 package policies
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -58,13 +57,6 @@ func strangeFields(b *ruleBody, schema map[string]any) (problems []Problem) {
 		problems = append(problems, p)
 	})
 	return problems
-}
-
-func nearestHint(name string, known []string) string {
-	if near := nearest(name, known); near != "" {
-		return fmt.Sprintf(" (did you mean %s?)", near)
-	}
-	return ""
 }
 
 // neverOrdered finds a number that is compared with a text: in Rego every number is below every text.
