@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"text/template"
@@ -116,6 +117,14 @@ func prepare(t testing.TB, config string, with map[string]string) *server {
 	return s
 }
 
+// ports counts the ports that were handed out, from a random one on: none is given to two tests, and those of the other packages that are
+// tested at the same time lie elsewhere.
+var ports = func() *atomic.Uint32 {
+	p := &atomic.Uint32{}
+	p.Store(rand.Uint32N(11000))
+	return p
+}()
+
 // freeAddress is a port that nobody listens on. It lies below the range from which the system gives ports to connections, or one of
 // them could take it before the program does.
 func freeAddress(t testing.TB) string {
@@ -123,7 +132,7 @@ func freeAddress(t testing.TB) string {
 	var err error
 	for range 50 {
 		var l net.Listener
-		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(22000))); err == nil {
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+ports.Add(1)%11000)); err == nil {
 			defer l.Close()
 			return l.Addr().String()
 		}

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,13 +44,21 @@ func site(t *testing.T, more string) string {
 	return file
 }
 
+// ports counts the ports that were handed out, from a random one on: none is given to two tests, and those of the other packages that are
+// tested at the same time lie elsewhere.
+var ports = func() *atomic.Uint32 {
+	p := &atomic.Uint32{}
+	p.Store(rand.Uint32N(11000))
+	return p
+}()
+
 // freeAddress is a port that nobody listens on, below the range from which the system gives ports to connections.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	var err error
 	for range 50 {
 		var l net.Listener
-		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(22000))); err == nil {
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 21000+ports.Add(1)%11000)); err == nil {
 			defer l.Close()
 			return l.Addr().String()
 		}
