@@ -29,7 +29,9 @@ deny contains {"code": "agents.destructive", "message": "this needs the person's
 	not mcp.read_only
 }
 
-_chain := object.get(input, "actors", [])
+default _chain := []
+
+_chain := input.actors
 
 _direct if count(_chain) == 0
 
