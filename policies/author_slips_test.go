@@ -16,7 +16,7 @@ func trySlips(t *testing.T, found func(CheckReport) []Problem, slips []slip) {
 	t.Helper()
 	for _, s := range slips {
 		t.Run(s.name, func(t *testing.T) {
-			config := "withheld: [\"bank:pya\"]\nlimits: {tranfser: 5, pay: 6}\n"
+			config := "withheld: [\"bank:pya\"]\nlimits: {tranfser: 5, pay: 6}\nmost: \"100\"\nby_tool: {transfer: \"7\"}\nleast: 1\n"
 			got := problemTexts(found(checked(t, map[string]string{"a.rego": s.policy + "\n", "config.yaml": config})))
 			if s.want == "" && got != "" || !strings.Contains(got, s.want) {
 				t.Errorf("got:\n%s\nwant:\n%s", got, s.want)
@@ -69,6 +69,11 @@ func TestComparingNumbersWithTexts(t *testing.T) {
 		{"on the left", about + "\"100\" <= input.tool.arguments.amount\n}", "input.tool.arguments.amount is a number"},
 		{"a field", payments + "deny contains \"no\" if input.context.unix_time >= \"2026\"", "input.context.unix_time is a number"},
 		{"a text and a number", payments + "deny contains \"no\" if input.context.time > 5", "input.context.time is a text and 5 a number"},
+		{"a text of the configuration", about + "input.tool.arguments.amount > data.config.most\n}", "a.rego:6:32: input.tool.arguments.amount is a number and data.config.most a text; every number is below every text, so write the value without quotes (config.yaml:3)"},
+		{"by another name", about + "not _small\n}\n\n_most := data.config.most\n\n_small if input.tool.arguments.amount <= _most", "a.rego:11:42: input.tool.arguments.amount is a number and _most a text"},
+		{"of a table", about + "input.tool.arguments.amount > data.config.by_tool[input.tool.name]\n}", "(config.yaml:4)"},
+		{"a number of the configuration", about + "input.tool.arguments.amount > data.config.least\n}", ""},
+		{"a field and a number of the configuration", payments + "deny contains \"no\" if input.context.time > data.config.least", "input.context.time is a text and data.config.least a number"},
 		{"two numbers", about + "input.tool.arguments.amount > 100\n}", ""},
 		{"two texts", payments + "deny contains \"no\" if input.context.time > \"2026\"", ""},
 	})

@@ -1,6 +1,8 @@
 package policies
 
 import (
+	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -22,8 +24,8 @@ func (g *ruleGraph) checkValues() (problems, warnings []Problem) {
 		}
 		schema := g.inputSchema(b, g.subject(b))
 		problems = append(problems, strangeFields(b, schema)...)
-		g.orders(b, func(path inputPath, constant *ast.Term) {
-			if p := neverOrdered(path, fieldAt(schema, path).schema["type"], constant); p != nil {
+		g.orders(b, func(path inputPath, other *ast.Term) {
+			if p := g.neverOrdered(b, path, fieldAt(schema, path).schema["type"], other); p != nil {
 				problems = append(problems, *p)
 			}
 		})
@@ -60,27 +62,61 @@ func strangeFields(b *ruleBody, schema map[string]any) (problems []Problem) {
 }
 
 // neverOrdered finds a number that is compared with a text: in Rego every number is below every text.
-func neverOrdered(path inputPath, kind any, constant *ast.Term) *Problem {
-	var p Problem
-	switch constant.Value.(type) {
-	case ast.String:
-		if kind != "number" && kind != "integer" {
-			return nil
-		}
-		p = problemAt(constant.Location, "%s is a number and %s a text; every number is below every text, so write the constant without quotes", path, constant)
-	case ast.Number:
-		if kind != "string" {
-			return nil
-		}
-		p = problemAt(constant.Location, "%s is a text and %s a number; every number is below every text, so compare with a text", path, constant)
-	default:
-		return nil
+func (g *ruleGraph) neverOrdered(b *ruleBody, path inputPath, kind any, other *ast.Term) *Problem {
+	written := g.reader(b).parts(other)
+	if len(written) == 0 {
+		written = []part{{term: other}} // numbers are no names, so the reader leaves them out
 	}
-	return &p
+	for _, w := range written {
+		_, text := w.text()
+		if w.path != nil && w.isKey {
+			continue
+		}
+		at := other.Location
+		shown := other.String()
+		if w.term != nil && w.term.Location != nil {
+			at, shown = w.term.Location, w.term.String()
+		}
+		var p Problem
+		switch number := w.isNumber(); {
+		case text && (kind == "number" || kind == "integer"):
+			p = problemAt(at, "%s is a number and %s a text; every number is below every text, so write %s without quotes", path, shown, w.called())
+		case number && kind == "string":
+			p = problemAt(at, "%s is a text and %s a number; every number is below every text, so compare with a text", path, shown)
+		default:
+			continue
+		}
+		if w.path != nil {
+			where := g.program.placeOfConfig(w.path, false)
+			p.Message += fmt.Sprintf(" (%s:%d)", where.File, where.Row)
+		}
+		return &p
+	}
+	return nil
 }
 
-// orders calls f for every place of the input that a body compares with a constant by <, <=, > or >=.
-func (g *ruleGraph) orders(b *ruleBody, f func(path inputPath, constant *ast.Term)) {
+// called is what a message calls the value.
+func (p part) called() string {
+	if p.path != nil {
+		return "the value"
+	}
+	return "the constant"
+}
+
+func (p part) isNumber() bool {
+	if p.term != nil {
+		_, ok := p.term.Value.(ast.Number)
+		return ok
+	}
+	switch p.value.(type) {
+	case json.Number, int, int64, uint64, float64:
+		return true
+	}
+	return false
+}
+
+// orders calls f for every place of the input that a body compares with something else by <, <=, > or >=.
+func (g *ruleGraph) orders(b *ruleBody, f func(path inputPath, other *ast.Term)) {
 	binaries(b, func(operator string, left, right *ast.Term) {
 		switch operator {
 		case ast.LessThan.Name, ast.LessThanEq.Name, ast.GreaterThan.Name, ast.GreaterThanEq.Name:
