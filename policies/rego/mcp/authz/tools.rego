@@ -11,10 +11,15 @@ import data.mcp.authz.shape
 # METADATA
 # description: The answer for one call.
 # entrypoint: true
-decision := object.union(judgement, {
+decision := {
 	"allow": _allow,
+	"reasons": _reasons,
+	"required_scopes": _required_scopes,
+	"missing_scopes": _missing_scopes,
 	"require_authn": _unmet_authn,
-})
+	"obligations": _obligations,
+	"ttl_seconds": _ttl_seconds,
+}
 
 # METADATA
 # description: >-
