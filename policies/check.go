@@ -181,8 +181,15 @@ func wrongConstant(form ruleForm, name string, v ast.Value) string {
 			return "is no boolean"
 		}
 	case formSeconds:
+		least := int64(1)
+		if name == "ttl_seconds" {
+			least = 0
+		}
 		if _, ok := v.(ast.Number); !ok {
 			return "is no number"
+		}
+		if !isSeconds(v, least) {
+			return fmt.Sprintf("is %v, no whole number from %d up to ten years", v, least)
 		}
 	case formScopes:
 		switch v.(type) {
