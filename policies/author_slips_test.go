@@ -137,10 +137,34 @@ func TestMalformedConstants(t *testing.T) {
 		{"a list that is a text", scopes + "require_authn contains {\"acr_values\": \"mfa\"}", "which is no {acr_values, max_age}"},
 		{"an age that is a text", payments + "require_authn contains {\"max_age\": \"5\"}", "which is no {acr_values, max_age}"},
 		{"a withheld scope", scopes + "deny_scope contains {\"scope\": \"bank:pay\", \"message\": \"m\"}", "which is no {scope, code, message}"},
+		{"less than no time", payments + "ttl_seconds := -3", "rule ttl_seconds is -3, no whole number from 0 up to ten years"},
+		{"half a second", payments + "ttl_seconds := 0.5", "rule ttl_seconds is 0.5, no whole number"},
+		{"no time for a token", scopes + "token_ttl_seconds := 0", "rule token_ttl_seconds is 0, no whole number from 1"},
+		{"no time to reuse an answer", payments + "ttl_seconds := 0", ""},
 		{"an obligation", payments + "obligations contains {\"typ\": \"x\", \"id\": \"y\"}", "which is no {id, type, properties}"},
 		{"computed", payments + "deny contains {\"code\": \"a\", \"message\": sprintf(\"%v\", [1])}", ""},
 		{"right", payments + "require_authn contains {\"max_age\": 300, \"acr_values\": [\"mfa\"]}", ""},
 	})
+}
+
+// TestNamesOfRulesAreSuggested: who misspells a helper is told the one that is meant.
+func TestNamesOfRulesAreSuggested(t *testing.T) {
+	const mcp = "package policy.tools.a\n\nimport data.lib.mcp\n\n"
+	trySlips(t, errorsIn, []slip{
+		{"a package", "package policy.tools.a\n\nimport data.lib.mpc\n\ndeny contains \"no\" if not mpc.is_person", "a.rego:5:27: data.lib.mpc leads nowhere; there is no such package or rule (did you mean mcp?)"},
+		{"a rule", mcp + "deny contains \"no\" if not mcp.is_persn", "data.lib.mcp.is_persn leads nowhere; there is no such package or rule (did you mean is_person?)"},
+		{"a function", mcp + "deny contains \"no\" if not mcp.in_gruop(\"a\")", "undefined function data.lib.mcp.in_gruop (did you mean in_group?)"},
+		{"nothing like it", mcp + "deny contains \"no\" if mcp.whatever(1)", "undefined function data.lib.mcp.whatever\n"},
+	})
+}
+
+// TestMembersOfDecisions: a test that says "not" of a member that no decision has would pass whatever the rules say.
+func TestMembersOfDecisions(t *testing.T) {
+	const test = "package policy.tools.a_test\n\nimport data.lib.mcp.testing\nimport data.mcp.authz.tools\n\ntest_a if "
+	report := checked(t, map[string]string{"a_test.rego": test + "not tools.decision.allowed with input as testing.tool_call({\"name\": \"pay\"})\n"})
+	if got := problemTexts(report.Problems); !strings.Contains(got, "a_test.rego:6:15: undefined ref: data.mcp.authz.tools.decision.allowed") || !strings.Contains(got, "want (one of): [\"allow\"") {
+		t.Error(got)
+	}
 }
 
 // TestEveryFileSaysTheMode: rules of a file that says nothing would be switched off by another file.

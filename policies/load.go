@@ -257,7 +257,7 @@ func (p *program) compile(withTests bool) (*ast.Compiler, []Problem) {
 	modules := p.chosen(withTests)
 	c := p.compiler(withTests)
 	if c.Compile(modules); c.Failed() {
-		return nil, p.compileRest(withTests, modules, c.Errors)
+		return nil, p.withFunctionHints(p.compileRest(withTests, modules, c.Errors))
 	}
 	return c, append(p.checkReferences(c), p.checkLogOnly(c)...)
 }

@@ -104,3 +104,28 @@ func isEmptied(r *ast.Rule) bool {
 	}
 	return value != nil && value.Equal(anyValue())
 }
+
+// withFunctionHints names the function that a misspelled one most likely means. The compiler does not say.
+func (p *program) withFunctionHints(problems []Problem) []Problem {
+	for i := range problems {
+		whole, found := strings.CutPrefix(problems[i].Message, "undefined function data.")
+		at := strings.LastIndex(whole, ".")
+		if !found || at < 0 {
+			continue
+		}
+		var known []string
+		for _, m := range p.modules {
+			if strings.Join(pathOf(m.Package.Path), ".") != whole[:at] {
+				continue
+			}
+			for _, r := range m.Rules {
+				if name := ruleName(r); len(r.Head.Args) > 0 && !strings.HasPrefix(name, "_") {
+					known = append(known, name)
+				}
+			}
+		}
+		slices.Sort(known)
+		problems[i].Message += nearestHint(whole[at+1:], known)
+	}
+	return problems
+}

@@ -158,7 +158,7 @@ func checkRuleReference(c *ast.Compiler, ref ast.Ref) string {
 		}
 		child := node.Child(t.Value)
 		if child == nil {
-			return fmt.Sprintf("%s leads nowhere; there is no such package or rule", ref[:i+2])
+			return fmt.Sprintf("%s leads nowhere; there is no such package or rule%s", ref[:i+2], childHint(node, t))
 		}
 		if len(child.Values) > 0 || child.Children == nil {
 			return ""
@@ -166,6 +166,19 @@ func checkRuleReference(c *ast.Compiler, ref ast.Ref) string {
 		node = child
 	}
 	return ""
+}
+
+// childHint names what a misspelled part of a reference to a rule most likely means.
+func childHint(node *ast.TreeNode, t *ast.Term) string {
+	name, _ := t.Value.(ast.String)
+	var known []string
+	for key := range node.Children {
+		if text, ok := key.(ast.String); ok && !strings.HasPrefix(string(text), "_") {
+			known = append(known, string(text))
+		}
+	}
+	slices.Sort(known)
+	return nearestHint(string(name), known)
 }
 
 // checkMocks warns of tests that put a value where no input has one: they prove nothing, and the compiler does not look there.
