@@ -158,6 +158,22 @@ func TestNamesOfRulesAreSuggested(t *testing.T) {
 	})
 }
 
+func TestHelpersThatNobodyAsksFor(t *testing.T) {
+	trySlips(t, warningsIn, []slip{
+		{"a deny", payments + "_deny contains \"no\" if input.tool.name == \"pay\"", "a.rego:3:1: nobody asks for _deny, so it does nothing"},
+		{"one of two bodies asks for the other", payments + "_a(x) := x\n\n_a(x) := _a(x) if x == 5", "nobody asks for _a"},
+		{"one that is asked for", payments + "deny contains \"no\" if _pays\n\n_pays if input.tool.name == \"pay\"", ""},
+		{"with a mock", payments + "deny contains \"no\" if _pays with input.tool.name as \"pay\"\n\n_pays if input.tool.name == \"pay\"", ""},
+	})
+	tested := map[string]string{
+		"a.rego":      payments + "_pays if input.tool.name == \"pay\"\n",
+		"a_test.rego": "package policy.tools.payments_test\n\nimport data.policy.tools.payments\n\ntest_a if not payments._pays with input.tool.name as \"x\"\n",
+	}
+	if got := problemTexts(checked(t, tested).Warnings); got != "" {
+		t.Errorf("a helper that only a test asks for: %s", got)
+	}
+}
+
 // TestMembersOfDecisions: a test that says "not" of a member that no decision has would pass whatever the rules say.
 func TestMembersOfDecisions(t *testing.T) {
 	const test = "package policy.tools.a_test\n\nimport data.lib.mcp.testing\nimport data.mcp.authz.tools\n\ntest_a if "

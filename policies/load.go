@@ -111,7 +111,7 @@ func (p *program) checkRules() []Problem {
 	problems, p.notes = append(problems, found...), append(p.notes, notes...)
 	found, warnings := g.checkValues()
 	problems, p.warnings = append(problems, found...), append(p.warnings, warnings...)
-	p.warnings = append(append(p.warnings, g.checkAbsent()...), p.checkMocks()...)
+	p.warnings = slices.Concat(p.warnings, g.checkAbsent(), g.checkUnused(), p.checkMocks())
 	return problems
 }
 
