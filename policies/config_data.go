@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,6 +20,7 @@ import (
 func configDocument(files []file) (map[string]any, []Problem) {
 	config := map[string]any{}
 	var problems []Problem
+	var before []file
 	for _, f := range files {
 		if f.isRego() || f.shipped {
 			continue
@@ -29,14 +31,44 @@ func configDocument(files []file) (map[string]any, []Problem) {
 			continue
 		}
 		value, err := decodeData(f)
-		if err == nil {
-			err = mergeAt(config, keys, value)
-		}
 		if err != nil {
-			problems = append(problems, Problem{File: f.path, Message: err.Error()})
+			problems = append(problems, undecoded(f, err))
+			continue
 		}
+		if err := mergeAt(config, keys, value); err != nil {
+			problems = append(problems, Problem{File: f.path, Message: err.Error() + alsoIn(before)})
+		}
+		before = append(before, f)
 	}
 	return config, problems
+}
+
+// alsoIn names the files that a key can come from.
+func alsoIn(files []file) string {
+	if len(files) == 0 {
+		return ""
+	}
+	names := make([]string, len(files))
+	for i, f := range files {
+		names[i] = f.path
+	}
+	return " (" + strings.Join(names, ", ") + ")"
+}
+
+// undecoded places what the decoders say: the line of a repeated key in YAML, how many bytes were read for JSON. Of other faults
+// in YAML the decoder may name a line beside the right one.
+func undecoded(f file, err error) Problem {
+	p := Problem{File: f.path, Message: err.Error()}
+	if found := regexp.MustCompile(`\bline (\d+): mapping key`).FindStringSubmatch(p.Message); found != nil {
+		p.Line, _ = strconv.Atoi(found[1])
+		p.Column = 1
+	} else if found := regexp.MustCompile(` after offset (\d+)$`).FindStringSubmatch(p.Message); found != nil {
+		offset, _ := strconv.Atoi(found[1])
+		read := string(f.data[:min(offset, len(f.data))])
+		p.Line, p.Column = strings.Count(read, "\n")+1, offset-strings.LastIndex(read, "\n")
+		p.Message = strings.TrimPrefix(strings.TrimSuffix(p.Message, found[0]), "jsontext: ")
+	}
+	return p
 }
 
 // configKeys is where a file's content goes below data.config: config/a/b.yaml goes to a.b, and config/a/data.yaml to a, as OPA has it
@@ -117,7 +149,7 @@ func shiftLines(message string, by int) string {
 }
 
 func mergeAt(into map[string]any, keys []string, value any) error {
-	for _, key := range keys {
+	for i, key := range keys {
 		child, exists := into[key]
 		if !exists {
 			child = map[string]any{}
@@ -125,7 +157,7 @@ func mergeAt(into map[string]any, keys []string, value any) error {
 		}
 		next, ok := child.(map[string]any)
 		if !ok {
-			return fmt.Errorf("data.config key %q is set by another file, too", key)
+			return setTwice(keys[:i], key)
 		}
 		into = next
 	}
@@ -133,10 +165,14 @@ func mergeAt(into map[string]any, keys []string, value any) error {
 	if !ok {
 		return fmt.Errorf("must hold an object with keys, as data.config is one")
 	}
-	return mergeObjects(into, object)
+	return mergeObjects(into, object, keys)
 }
 
-func mergeObjects(into, from map[string]any) error {
+func setTwice(above []string, key string) error {
+	return fmt.Errorf("data.config.%s is set by another file, too", strings.Join(append(slices.Clone(above), key), "."))
+}
+
+func mergeObjects(into, from map[string]any, above []string) error {
 	for key, value := range from {
 		old, exists := into[key]
 		if !exists {
@@ -146,9 +182,9 @@ func mergeObjects(into, from map[string]any) error {
 		a, aok := old.(map[string]any)
 		b, bok := value.(map[string]any)
 		if !aok || !bok {
-			return fmt.Errorf("data.config key %q is set by another file, too", key)
+			return setTwice(above, key)
 		}
-		if err := mergeObjects(a, b); err != nil {
+		if err := mergeObjects(a, b, append(slices.Clone(above), key)); err != nil {
 			return err
 		}
 	}

@@ -101,7 +101,9 @@ func TestRefusedDirectories(t *testing.T) {
 		{"configuration that is a list", map[string]string{"config.yaml": "- 1\n"}, []string{"must hold an object"}},
 		{"the name of a shipped file", map[string]string{"shipped/policy/tools/default.rego": payments + "deny contains \"no\" if input.tool.name == \"x\"\n"}, []string{"shipped/policy/tools/default.rego", "another folder"}},
 		{"a folder of that name", map[string]string{"shipped/a.rego": payments + "deny contains \"no\" if input.tool.name == \"x\"\n"}, []string{"shipped/a.rego", "another folder"}},
-		{"a key in two files", map[string]string{"config.yaml": "limits: {eur: 1}\n", "config/limits.yaml": "eur: 2\n"}, []string{"\"eur\" is set by another file"}},
+		{"a key in two files", map[string]string{"config.yaml": "limits: {eur: 1}\n", "config/limits.yaml": "eur: 2\n"}, []string{"config.yaml", "config/limits.yaml", "data.config.limits.eur is set by another file, too"}},
+		{"a key twice in YAML", map[string]string{"config.yaml": "most: 1\nlist: [1]\nmost: 2\n"}, []string{"config.yaml:3:1: ", "mapping key \"most\" already defined at line 1\n\tmost: 2\n\t^"}},
+		{"a comma too many in JSON", map[string]string{"config.json": "{\n  \"a\": 1,\n}\n"}, []string{"config.json:3:1: invalid character '}'"}},
 		{"an ending in capitals", map[string]string{"a.REGO": payments}, []string{"in lower case"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
