@@ -402,6 +402,8 @@ func TestHostileArchivesAreRefused(t *testing.T) {
 		"a path up and down":     {one(tar.Header{Name: "a/../x.rego", Typeflag: tar.TypeReg}, ""), "no path inside"},
 		"a path with bars":       {one(tar.Header{Name: `a\x.rego`, Typeflag: tar.TypeReg}, ""), "no path inside"},
 		"a path with two bars":   {one(tar.Header{Name: "//x.rego", Typeflag: tar.TypeReg}, ""), "no path inside"},
+		"a path with escapes":    {one(tar.Header{Name: "\x1b[2J\r.rego", Typeflag: tar.TypeSymlink}, ""), `"\x1b[2J\r.rego", which is no path inside`},
+		"a path that turns":      {one(tar.Header{Name: "\u202eoger.rego", Typeflag: tar.TypeSymlink}, ""), `"\u202eoger.rego", which is no path inside`},
 		"no name":                {one(tar.Header{Name: ".", Typeflag: tar.TypeReg}, ""), "no path inside"},
 		"a symbolic link":        {one(tar.Header{Name: "x.rego", Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"}, ""), "no regular file"},
 		"a hard link":            {one(tar.Header{Name: "x.rego", Typeflag: tar.TypeLink, Linkname: "y.rego"}, ""), "no regular file"},
