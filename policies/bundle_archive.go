@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"strings"
+	"unicode"
 )
 
 // Bounds of a bundle.
@@ -61,7 +62,7 @@ type unpacking struct {
 func (u *unpacking) add(header *tar.Header, content io.Reader) error {
 	name := strings.TrimPrefix(strings.TrimPrefix(header.Name, "./"), "/")
 	switch {
-	case !fs.ValidPath(name) || name == "." || strings.ContainsAny(name, "\\\x00"):
+	case !fs.ValidPath(name) || name == "." || strings.Contains(name, "\\"), strings.ContainsFunc(name, unprintable):
 		return fmt.Errorf("holds %q, which is no path inside a bundle", shortened(header.Name))
 	case header.Typeflag != tar.TypeReg:
 		return fmt.Errorf("holds %s, which is no regular file", name)
@@ -84,6 +85,9 @@ func (u *unpacking) add(header *tar.Header, content io.Reader) error {
 	u.files = append(u.files, file{path: name, data: data})
 	return nil
 }
+
+// unprintable characters of a name would act on the terminal of who reads in an error what a publisher wrote, before any signature is verified.
+func unprintable(c rune) bool { return !unicode.IsPrint(c) }
 
 // end reads what stands behind the last file, so that an archive that was cut off is noticed by its checksum.
 func (u *unpacking) end() error {
