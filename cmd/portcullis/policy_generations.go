@@ -16,7 +16,7 @@ import (
 
 // generationCommands are what an operator does with the policies of a running server.
 func (a *app) generationCommands() []*cobra.Command {
-	status := &cobra.Command{Use: "status", Short: "What is in force in the running server, since when, and whether the folder or bundle is newer", Args: args(cobra.NoArgs),
+	status := &cobra.Command{Use: "status", Short: "What is in force in the running server, since when, and what is wrong with a newer folder or bundle", Args: args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.policyAdmin(c.Context(), routePolicyStatus, struct{}{})
 		}}
