@@ -318,7 +318,7 @@ func TestScopeDecisions(t *testing.T) {
 		{name: "consent for a wildcard", policy: pkg + "require_consent contains \"tools:*\"\n", requested: "tools:weather.read", granted: "tools:weather.read", consent: "tools:weather.read"},
 		{name: "a grant of a wrong shape", policy: pkg + "grant contains to_number(\"5\")\n", requested: "tools:weather.read", reason: codePolicyError},
 		{name: "a withheld scope of a wrong shape", policy: pkg + "deny_scope contains {\"scope\": input.stage}\n", requested: "tools:weather.read", reason: codePolicyError},
-		{name: "a lifetime of zero", policy: pkg + "token_ttl_seconds := 0\n", requested: "tools:weather.read", reason: codePolicyError},
+		{name: "a lifetime of zero", policy: pkg + "token_ttl_seconds := 1 - 1\n", requested: "tools:weather.read", reason: codePolicyError},
 		{name: "a conflict", policy: pkg + "refresh := true\n\nrefresh := false if input.stage == \"authorize\"\n", requested: "tools:weather.read", reason: codePolicyError},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -74,7 +74,7 @@ _found if { walk(input, [_, v]); v == "magic" }`, all, "get_weather calendar_lis
 		{"an open hour", `deny contains "no" if { time.clock(time.now_ns())[0] == 3; input.tool.name == "transfer" }`, all, "get_weather calendar_list crm_update transfer"},
 		{"what the server says only with the call", `deny contains "no" if not input.context.properties.ticket`, all, "get_weather calendar_list crm_update transfer"},
 		{"a policy that fails", `deny contains "no" if to_number("x") == 5`, all, "get_weather calendar_list crm_update transfer"},
-		{"a value of a wrong shape", `ttl_seconds := -5`, all, ""},
+		{"a value of a wrong shape", `ttl_seconds := 0 - 5`, all, ""},
 		{"tests of names", "deny contains \"no\" if {\n\tstartswith(input.tool.name, \"crm_\")\n}\n\ndeny contains \"no\" if endswith(input.tool.name, \"_list\")\n\ndeny contains \"no\" if contains(input.resource.id, \"sfe\")", all, "get_weather"},
 		{"tests of other texts with the name", "deny contains \"no\" if startswith(\"transfer money\", input.tool.name)\n\ndeny contains \"no\" if \"c\" in {input.tool.name, substring(input.tool.name, 0, 1)}", all, "get_weather"},
 		{"names of the configuration", "deny contains \"no\" if input.tool.name in data.config.closed", all, "calendar_list crm_update"},
