@@ -84,9 +84,9 @@ func (p *program) untyped(f foundTool) bool { return p.stale[f.String()] }
 func staleRules(tools []StaleTool) []byte {
 	var b bytes.Buffer
 	b.WriteString("# Made for one catalogue: the inputSchemas of these tools have changed, and rules about them no longer fit.\npackage policy.tools." + stalePackage + "\n")
-	for _, t := range tools {
+	for _, t := range tools { // Go's escapes are those of YAML, too
 		fmt.Fprintf(&b, "\n# METADATA\n# labels:\n#   rule: %s\ndeny contains {\"code\": %q, \"message\": _message} if {\n\tinput.resource.server == %s\n\tinput.tool.name == %s\n}\n",
-			strconv.QuoteToASCII(stalePackage+"."+t.String()), codeCatalogueStale, regoText(t.Server), regoText(t.Tool)) // Go's escapes are those of YAML, too
+			strconv.QuoteToASCII(stalePackage+"."+t.String()), codeCatalogueStale, regoText(t.Server), regoText(t.Tool))
 	}
 	b.WriteString("\n_message := \"the definition of this tool has changed and a policy of this server no longer fits it; the operator must mend the policy (portcullis policy status)\"\n")
 	return b.Bytes()

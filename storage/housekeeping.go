@@ -50,6 +50,7 @@ func sweeps() []sweep {
 // Housekeeping makes one pass over everything that has outlived its use and returns how many rows it removed or emptied. It works in
 // small transactions through the writer, so commits keep flowing, and ends early with ctx.
 func (s *Store) Housekeeping(ctx context.Context) (int64, error) {
+	defer s.forgetAll() // expired ones may be among what is kept in memory
 	now := time.Now()
 	var total int64
 	for _, one := range sweeps() {
@@ -66,9 +67,7 @@ func (s *Store) Housekeeping(ctx context.Context) (int64, error) {
 	}
 	n, err = s.sweep(ctx, `DELETE FROM decisions WHERE seq IN
 		(SELECT seq FROM decisions WHERE seq <= (SELECT max(seq) FROM decisions) - $1 ORDER BY seq LIMIT $2)`, int64(s.records))
-	total += n
-	s.forgetAll() // expired ones may be among what is kept in memory
-	return total, err
+	return total + n, err
 }
 
 // sweep runs one statement until nothing is left for it. $1 is the limit, $2 the size of a chunk.
