@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -97,5 +98,36 @@ func TestAWatchedCheckAnswersAsTheValidatorDoes(t *testing.T) {
 	}
 	if answers[true] < 60 || answers[false] < 60 {
 		t.Errorf("the answers tell little: %v", fmt.Sprint(answers))
+	}
+}
+
+// For "unevaluated…" the validator makes a list of all members or items for each part that looks at the value, also for one that says only true.
+func TestWhatIsNotEvaluatedHasAnEnd(t *testing.T) {
+	members, items := map[string]any{}, []any{}
+	for i := range 20_000 {
+		members[fmt.Sprint("m", i)], items = json.Number("1"), append(items, json.Number("1"))
+	}
+	parts := func(part any) []any { return slices.Repeat([]any{part}, 400) }
+	list := func(schema map[string]any) map[string]any {
+		return map[string]any{"properties": map[string]any{"list": schema}}
+	}
+	for name, tt := range map[string]struct {
+		schema, args map[string]any
+		want         error
+	}{
+		"members":            {map[string]any{"unevaluatedProperties": false, "allOf": parts(map[string]any{"required": []any{"m1"}})}, members, errTooComplex},
+		"members, only true": {map[string]any{"unevaluatedProperties": false, "allOf": parts(true)}, members, errTooComplex},
+		"items":              {list(map[string]any{"unevaluatedItems": false, "allOf": parts(map[string]any{"minItems": json.Number("1")})}), map[string]any{"list": items}, errTooComplex},
+		"few parts":          {map[string]any{"unevaluatedProperties": map[string]any{"type": "integer"}, "allOf": parts(true)[:5]}, members, nil},
+		"few members": {map[string]any{"unevaluatedProperties": false, "allOf": append(parts(true), map[string]any{"properties": map[string]any{"m": true}})},
+			map[string]any{"m": json.Number("1")}, nil},
+	} {
+		check, err := compileInputSchema(tt.schema)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if got := check.run(tt.args, 0); got != tt.want {
+			t.Errorf("%s: %.200v, want %v", name, got, tt.want)
+		}
 	}
 }
