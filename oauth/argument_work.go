@@ -24,6 +24,7 @@ const (
 type work struct {
 	left, look int
 	until      time.Time // zero = no limit
+	lists      bool      // some part asks what was not evaluated; then there is a list of it for each part that looks at a value
 }
 
 func (w *work) begin(within time.Duration) {
@@ -69,8 +70,9 @@ func (w *work) watch(s *jsonschema.Schema) {
 
 func (w *work) tellUse(s *jsonschema.Schema) {
 	asked, cost := s.Format, costOf(s)
+	w.lists = w.lists || cost.lists > 0
 	s.Format = &jsonschema.Format{Name: "watched", Validate: func(v any) error {
-		w.spend(cost.with(v))
+		w.spend(cost.with(v, w.lists))
 		if asked != nil {
 			return asked.Validate(v)
 		}
@@ -86,12 +88,18 @@ type partCosts struct {
 	properties map[string]int // at one member
 	others     int            // at a member that is no property
 	distinct   bool           // all items are compared
+	lists      int            // of what is not evaluated: one of its own
+	looking    int            // parts that look at the same value
 }
 
 func costOf(s *jsonschema.Schema) partCosts {
 	c := partCosts{once: 1 + len(s.Required)/constantsAUnit, distinct: s.UniqueItems, properties: map[string]int{}}
+	if s.UnevaluatedProperties != nil || s.UnevaluatedItems != nil {
+		c.lists = 1
+	}
 	for _, part := range partsOf(s, sameValue) {
 		c.once += entry(part)
+		c.looking++
 	}
 	for _, part := range partsOf(s, eachItem) {
 		c.items += entry(part)
@@ -108,17 +116,21 @@ func costOf(s *jsonschema.Schema) partCosts {
 	return c
 }
 
-// with is what the parts cost with a value, at most.
-func (c *partCosts) with(v any) int {
-	units := c.once
+// with is what the parts cost with a value, at most. With lists each part that looks at the value has a list of what it has not evaluated, also
+// one that says only true or false and never tells of its use.
+func (c *partCosts) with(v any, lists bool) int {
+	units, entries := c.once, 0
+	if lists {
+		entries = c.lists + c.looking
+	}
 	switch v := v.(type) {
 	case []any:
-		units += len(v) * c.items
+		units += len(v) * (c.items + entries)
 		if c.distinct {
 			units += sizeOf(v) * min(len(v), 20) // beyond twenty the validator compares hashes
 		}
 	case map[string]any:
-		units += len(v) * c.members
+		units += len(v) * (c.members + entries)
 		for name := range v {
 			if own, ok := c.properties[name]; ok {
 				units += own
