@@ -86,6 +86,35 @@ func TestNamesThatTheCatalogueDoesNotKnow(t *testing.T) {
 	}
 }
 
+// helpersOfDeny are what conditions of TestDenyRulesThatAMissingValueSilences ask.
+const helpersOfDeny = `
+_small if input.tool.arguments.count <= 5
+
+_large if input.tool.arguments.count > 5
+
+_twice if _large
+
+default _usual := false
+
+_usual if input.tool.arguments.count > 5
+
+_either if input.tool.arguments.count > 5
+
+_either if input.tool.arguments.count < 0
+
+_safe if input.tool.arguments.count > 5
+
+_safe if not is_number(object.get(input.tool.arguments, "count", null))
+
+default _strict := true
+
+_strict := false if input.tool.arguments.count <= 5
+
+_above(x) if x > 5
+
+_many(x) if x.count > 5
+`
+
 // TestDenyRulesThatAMissingValueSilences; each row says what the evaluator does, too.
 func TestDenyRulesThatAMissingValueSilences(t *testing.T) {
 	for _, tc := range []struct {
@@ -104,6 +133,15 @@ func TestDenyRulesThatAMissingValueSilences(t *testing.T) {
 		{"the classic not of a rule", "not _small", false},
 		{"object.get", "object.get(input.tool.arguments, \"count\", 9) > 5", false},
 		{"a value that is required", "input.tool.arguments.amount > 5", false},
+		{"a helper", "_large", true},
+		{"a helper of a helper", "_twice", true},
+		{"a helper with a default", "_usual", true},
+		{"a helper whose bodies all need it", "_either", true},
+		{"a helper that sees to it", "_safe", false},
+		{"a helper that holds by default", "_strict", false},
+		{"a function", "_above(input.tool.arguments.count)", true},
+		{"a function of all arguments", "_many(input.tool.arguments)", true},
+		{"a function of what is there", "_above(input.tool.arguments.amount)", false},
 		{"a field that is always there", "input.context.unix_time > 5", false},
 		{"a field that is not", "input.subject.username != \"alice\"", true},
 		{"a choice of what the rule is about", "input.tool.arguments.count == 5", false},
@@ -111,7 +149,7 @@ func TestDenyRulesThatAMissingValueSilences(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			catalogue := twoServers(t)
 			catalogue[0].Tools = append(catalogue[0].Tools, tool(t, "buy", `{"type": "object", "required": ["amount"], "properties": {"amount": {"type": "number"}, "count": {}}}`))
-			text := payments + "deny contains \"no\" if {\n\tinput.tool.name == \"buy\"\n\t" + tc.condition + "\n}\n\n_small if input.tool.arguments.count <= 5\n"
+			text := payments + "deny contains \"no\" if {\n\tinput.tool.name == \"buy\"\n\t" + tc.condition + "\n}\n" + helpersOfDeny
 			report, err := Check(dirWith(t, map[string]string{"a.rego": text}), CheckOptions{Catalogue: catalogue})
 			if err != nil || len(report.Problems) > 0 {
 				t.Fatal(problemTexts(report.Problems), err)
