@@ -301,7 +301,7 @@ func TestKeysHoldExactlyTheWantedPaths(t *testing.T) {
 		{"action"}, {"resource"}, {"nothing"}, {"id"}, {"context", "time"}}
 	w := newWords()
 	same, different := 0, 0
-	for range 60 {
+	for range rounds(60) {
 		var paths []inputPath
 		for _, p := range all {
 			if r.IntN(4) == 0 && !slices.ContainsFunc(paths, p.begins) && !slices.ContainsFunc(paths, func(q inputPath) bool { return q.begins(p) }) {

@@ -234,7 +234,7 @@ func TestListsMissNothing(t *testing.T) {
 	names := knob{path: "tool.name", kind: "text"}
 	policyKnobs := append(knobs(), names, names, names)
 	listed, open, missed := 0, 0, 0
-	for range 25 {
+	for range rounds(25) {
 		policy := randomPolicy(r, policyKnobs)
 		e := engineFrom(t, Config{Dir: dirWith(t, map[string]string{"a.rego": policy}), Catalogue: []*oauth.Resource{server}})
 		deaf := withoutMemory(e, "")

@@ -16,7 +16,7 @@ import (
 func TestReplayAgreesWithTheOracle(t *testing.T) {
 	r := rand.New(rand.NewPCG(11, 4))
 	flips, answered, unknown := 0, 0, 0
-	for round := range 24 {
+	for round := range rounds(24) {
 		mode := []RecordMode{RecordValues, RecordMasked}[round%2]
 		more := fmt.Sprintf("\ndeny contains \"odd\" if time.now_ns() %% %d == 0\n", 2+r.IntN(4))
 		for _, name := range []string{"amount", "to"} { // to_number fails for some values
@@ -93,7 +93,7 @@ func granted(d oauth.ScopeDecision, r oauth.ScopeRequest) oauth.Scopes {
 func TestReplayOfGrantsAgreesWithTheOracle(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	flips := 0
-	for range 12 {
+	for range rounds(12) {
 		candidate := map[string]string{"a.rego": randomGrants(r)}
 		h := historyOf(t, RecordMasked, map[string]string{"a.rego": randomGrants(r)}, false, []*oauth.Resource{demoResource()})
 		fresh := engineFrom(t, Config{Dir: dirWith(t, candidate), Cache: -1, Catalogue: []*oauth.Resource{demoResource()}})
