@@ -16,7 +16,7 @@ import (
 func TestReplayAgreesWithTheOracle(t *testing.T) {
 	r := rand.New(rand.NewPCG(11, 4))
 	flips, answered, unknown := 0, 0, 0
-	for round := range rounds(24) {
+	for round := range 24 {
 		mode := []RecordMode{RecordValues, RecordMasked}[round%2]
 		more := fmt.Sprintf("\ndeny contains \"odd\" if time.now_ns() %% %d == 0\n", 2+r.IntN(4))
 		for _, name := range []string{"amount", "to"} { // to_number fails for some values
